@@ -1,0 +1,3 @@
+//! The systems where passwords live.
+
+pub mod target;

@@ -1,0 +1,40 @@
+//! Passline: a telephony IVR engine that lets people reset forgotten passwords by phone.
+//!
+//! Map of the house; imports run from the bottom of this list to the top, never back (`tests/suite/architecture.rs`
+//! holds it):
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | [`secret`], [`digit`], [`time`] | redacting types, keys of the keypad, clocks |
+//! | [`telephony`] `::{sdp, rtp, codec, dtmf}` | pure: bytes and numbers in, types out |
+//! | [`dialplan`] | call flows: model, parser, checker, graph, interpreter; pure |
+//! | [`identity`] | rules about people and secrets: keypad IDs, answers, policy, lockout, evidence, audit; pure |
+//! | [`telephony`] `::{sip, media}` | the wire: SIP endpoint, media sessions and their drivers |
+//! | [`speech`] | prompts, phrases, synthesizers |
+//! | [`store`] | the database, the only place with SQL |
+//! | [`integration`] | the systems where passwords live |
+//! | [`service`] | use cases, one transaction each |
+//! | [`call`] | one live call: signalling, media, flow and services together |
+//! | [`api`], [`cli`] | the doors |
+//! | [`config`], [`app`] | the configuration file; building, supervising, draining |
+
+pub mod digit;
+pub mod secret;
+pub mod time;
+
+pub mod dialplan;
+pub mod identity;
+pub mod telephony;
+
+pub mod integration;
+pub mod speech;
+pub mod store;
+
+pub mod service;
+
+pub mod call;
+
+pub mod api;
+pub mod app;
+pub mod cli;
+pub mod config;

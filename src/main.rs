@@ -1,0 +1,3 @@
+//! The `passline` program.
+
+fn main() {}
