@@ -5,7 +5,7 @@
 //!
 //! | module | what lives there |
 //! |---|---|
-//! | [`secret`], [`digit`], [`time`] | redacting types, keys of the keypad, clocks |
+//! | [`secret`], [`digit`], [`time`], [`checked_toml`] | redacting types, keys of the keypad, clocks, files people write |
 //! | [`telephony`] `::{sdp, rtp, codec, dtmf}` | pure: bytes and numbers in, types out |
 //! | [`dialplan`] | call flows: model, parser, checker, graph, interpreter; pure |
 //! | [`identity`] | rules about people and secrets: keypad IDs, answers, policy, lockout, evidence, audit; pure |
@@ -18,6 +18,7 @@
 //! | [`api`], [`cli`] | the doors |
 //! | [`config`], [`app`] | the configuration file; building, supervising, draining |
 
+pub mod checked_toml;
 pub mod digit;
 pub mod secret;
 pub mod time;
