@@ -1,1 +1,5 @@
-//! call
+//! One live call.
+
+pub mod metrics;
+pub mod phone;
+pub mod registry;

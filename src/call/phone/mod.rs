@@ -1,0 +1,4 @@
+//! A telephone for test calls.
+
+pub mod ear;
+pub mod script;

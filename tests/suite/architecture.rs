@@ -1,0 +1,214 @@
+//! Holds which way imports run: reads every path that begins with `crate::` and compares the floors.
+//!
+//! A module may use modules of lower floors and itself. Modules of one floor do not know each other.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Floors of the house from the ground up. The longest matching prefix says where a module lives.
+const FLOORS: &[(&str, u8)] = &[
+    ("checked_toml", 0),
+    ("digit", 1),
+    ("secret", 0),
+    ("time", 0),
+    ("telephony::codec", 2),
+    ("telephony::dtmf", 3),
+    ("telephony::rtp", 3),
+    ("telephony::sdp", 3),
+    ("dialplan", 3),
+    ("identity", 3),
+    ("speech::phrase", 3),
+    ("telephony::sip", 4),
+    ("telephony::media", 4),
+    ("speech", 4),
+    ("store", 4),
+    ("integration", 4),
+    ("service", 5),
+    ("call", 6),
+    ("api", 7),
+    ("config", 8),
+    ("app", 9),
+    ("cli", 10),
+];
+
+/// Crates and calls that pure modules must not know, and why the floor above has them.
+const NOT_IN_PURE: &[&str] = &[
+    "tokio",
+    "sqlx",
+    "std::fs",
+    "std::net::UdpSocket",
+    "std::net::Tcp",
+    "std::thread",
+    "std::process",
+    "monotonic()",
+];
+
+/// Libraries whose types stop at one module.
+const STOPS_AT: &[(&str, &[&str])] = &[
+    ("rtp_rs", &["telephony::rtp"]),
+    ("sdp_types", &["telephony::sdp"]),
+    ("sqlx", &["store", "integration::target"]),
+    ("axum", &["api"]),
+    ("symphonia", &["speech"]),
+    ("rubato", &["speech"]),
+    ("libloading", &["speech::synthesizer"]),
+    ("argon2", &["identity"]),
+    ("clap", &["cli", "app::telemetry"]),
+    ("anyhow", &["cli", "app"]),
+];
+
+struct Source {
+    module: String,
+    path: PathBuf,
+    code: String,
+}
+
+/// The code of every file below `src`, without comments and unit tests.
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut sources = Vec::new();
+    let mut folders = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("src can be listed") {
+            let path = entry.expect("an entry of src can be read").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                sources.push(source(&root, path));
+            }
+        }
+    }
+    assert!(sources.len() > 20, "only {} files found", sources.len());
+    sources
+}
+
+fn source(root: &Path, path: PathBuf) -> Source {
+    let text = fs::read_to_string(&path).expect("a source file can be read");
+    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let code = code
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect::<Vec<_>>()
+        .join("\n");
+    let relative = path.strip_prefix(root).expect("below src").with_extension("");
+    let parts: Vec<_> = relative
+        .iter()
+        .map(|part| part.to_string_lossy().into_owned())
+        .filter(|part| part != "mod")
+        .collect();
+    Source {
+        module: parts.join("::"),
+        path,
+        code,
+    }
+}
+
+fn is_within(module: &str, prefix: &str) -> bool {
+    module == prefix || module.strip_prefix(prefix).is_some_and(|rest| rest.starts_with("::"))
+}
+
+fn floor(module: &str) -> Option<(&'static str, u8)> {
+    FLOORS
+        .iter()
+        .filter(|(prefix, _)| is_within(module, prefix))
+        .max_by_key(|(prefix, _)| prefix.len())
+        .copied()
+}
+
+/// Every path after `crate::`; `use crate::{a, b::c};` gives each.
+fn used_modules(code: &str) -> Vec<String> {
+    let is_path = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
+    let mut used = Vec::new();
+    for (at, _) in code.match_indices("crate::") {
+        let rest = &code[at + "crate::".len()..];
+        match rest.strip_prefix('{') {
+            Some(group) => {
+                let group = &group[..group.find(';').unwrap_or(group.len())];
+                let mut depth = 0;
+                let mut start = true;
+                for (index, c) in group.char_indices() {
+                    match c {
+                        '{' => depth += 1,
+                        '}' => depth -= 1,
+                        ',' if depth == 0 => start = true,
+                        c if start && depth == 0 && is_path(c) => {
+                            used.push(group[index..].chars().take_while(|&c| is_path(c)).collect());
+                            start = false;
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            None => used.push(rest.chars().take_while(|&c| is_path(c)).collect()),
+        }
+    }
+    used
+}
+
+#[test]
+fn imports_run_one_way() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        let Some((home, from)) = floor(&source.module) else {
+            assert!(
+                matches!(source.module.as_str(), "lib" | "main" | "telephony"),
+                "{} has no floor",
+                source.module
+            );
+            continue;
+        };
+        for used in used_modules(&source.code) {
+            // `telephony::{a, b}` and re-exports of the house itself have no floor of their own.
+            let Some((target, to)) = floor(&used) else { continue };
+            if to >= from && target != home {
+                wrong.push(format!(
+                    "{}: {} (floor {from}) uses {used} (floor {to})",
+                    source.path.display(),
+                    source.module
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn pure_modules_know_no_files_sockets_tasks_or_clocks() {
+    let mut wrong = Vec::new();
+    for source in sources()
+        .iter()
+        .filter(|source| matches!(floor(&source.module), Some((_, 2 | 3))))
+    {
+        for word in NOT_IN_PURE.iter().filter(|word| source.code.contains(*word)) {
+            wrong.push(format!("{} knows {word}", source.path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn types_of_libraries_stop_where_they_belong() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        for (library, homes) in STOPS_AT {
+            let uses =
+                source.code.contains(&format!("{library}::")) || source.code.contains(&format!("use {library};"));
+            if uses && !homes.iter().any(|home| is_within(&source.module, home)) {
+                wrong.push(format!(
+                    "{} uses {library}; it belongs in {}",
+                    source.path.display(),
+                    homes.join(", ")
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_reader_of_imports_understands_groups() {
+    let code = "use crate::{digit::Digit, store::{self, user}};\nfn f() { crate::time::monotonic(); }";
+    assert_eq!(used_modules(code), ["digit::Digit", "store::", "time::monotonic"]);
+    assert_eq!(floor("speech::phrase::spell"), Some(("speech::phrase", 3)));
+    assert_eq!(floor("speech::catalog"), Some(("speech", 4)));
+}
