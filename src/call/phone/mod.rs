@@ -1,4 +1,5 @@
 //! A telephone for test calls.
 
 pub mod ear;
+pub mod listener;
 pub mod script;
