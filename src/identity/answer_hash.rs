@@ -1,0 +1,289 @@
+//! How answers are kept: HMAC-SHA256 under a pepper, then argon2id (RFC 9106), as a PHC string.
+//!
+//! ```text
+//!  tag  = HMAC-SHA256(pepper, "answer" | user | question | channel | normal form)
+//!  kept = $argon2id$v=19$m=19456,t=2,p=1,keyid=<pepper number>$<random salt>$argon2id(tag, salt)
+//! ```
+//!
+//! Digits have little entropy: four of them are ten thousand guesses. Two things stand between that and a thief, and
+//! argon2 is neither. The *pepper* makes a stolen database useless for offline guessing; the *lockout* bounds
+//! guessing through the doors. Argon2 is the third line, for the day when database and key file are both stolen.
+//!
+//! User, question and channel are under the tag, so that whoever can write to the database gains nothing by copying
+//! their own answer to a victim's row. Every verification does the same work: right, wrong, nothing enrolled, decoy.
+//! It takes tens of milliseconds and 19 MiB: run it where it may block, and bound how many run at once.
+
+use std::fmt;
+
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
+use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, KeyId, Params, ParamsBuilder, Version};
+use rand::CryptoRng;
+use serde::Deserialize;
+use subtle::{ConstantTimeEq as _, ConstantTimeLess as _};
+use zeroize::Zeroizing;
+
+use super::answer::Answer;
+use super::ids::{QuestionId, UserId};
+use super::pepper::{Pepper, PepperId, Peppers};
+use super::question::Channel;
+
+/// Work factors of argon2id.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HashConfig {
+    /// Memory in KiB, 8 to 1,048,576. Default 19,456: first choice of the OWASP password storage cheat sheet for one
+    /// lane and two passes; a hundred callers at once need under 2 GiB.
+    pub memory_kib: u32,
+    /// Passes, 1 to 64. Default 2, from the same line.
+    pub passes: u32,
+}
+
+impl Default for HashConfig {
+    fn default() -> Self {
+        Self {
+            memory_kib: 19 * 1024,
+            passes: 2,
+        }
+    }
+}
+
+/// Why answers cannot be hashed or verified.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum HashError {
+    /// A work factor out of range.
+    #[error("answers: `memory_kib` is 8 to {MAX_MEMORY_KIB} and `passes` 1 to {MAX_PASSES}")]
+    Config,
+    /// Not enough memory for one hash now; may work later.
+    #[error("not enough memory to hash an answer")]
+    OutOfMemory,
+    /// Not a hash of ours: the stored row was damaged.
+    #[error("a stored answer cannot be read; enroll it again")]
+    Malformed,
+    /// The pepper is not in the key file any more.
+    #[error("a stored answer needs pepper {id}; put it back into the key file, or enroll the answer again", id = id.0)]
+    PepperMissing {
+        /// Its number.
+        id: PepperId,
+    },
+}
+
+const MAX_MEMORY_KIB: u32 = 1 << 20;
+const MAX_PASSES: u32 = 64;
+const SALT_LEN: usize = 16;
+const HASH_LEN: usize = 32;
+
+/// A hash as stored, in PHC string format.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AnswerHash(String);
+
+impl AnswerHash {
+    /// From the database; looked at when it is used.
+    #[must_use]
+    pub fn from_stored(phc: String) -> Self {
+        Self(phc)
+    }
+
+    /// The PHC string, for the database.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for AnswerHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[answer hash]")
+    }
+}
+
+/// Whose answer to what: part of what is hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnswerContext {
+    /// The user, or [`super::decoy::Decoy::user`].
+    pub user: UserId,
+    /// The question.
+    pub question: QuestionId,
+    /// Where it is asked.
+    pub channel: Channel,
+}
+
+/// What came out of a verification.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Not the enrolled answer, or nothing enrolled.
+    Wrong,
+    /// The enrolled answer.
+    Right,
+    /// The enrolled answer, but its hash is older than the current pepper or work factors: hash it anew.
+    RightButStale,
+}
+
+impl Verdict {
+    /// Whether the answer was right.
+    #[must_use]
+    pub fn is_right(&self) -> bool {
+        *self != Self::Wrong
+    }
+}
+
+/// Hashes and verifies answers.
+#[derive(Clone, Debug)]
+pub struct AnswerHasher {
+    config: HashConfig,
+    peppers: Peppers,
+}
+
+impl AnswerHasher {
+    /// With these work factors and peppers.
+    ///
+    /// # Errors
+    /// [`HashError::Config`].
+    pub fn new(config: HashConfig, peppers: Peppers) -> Result<Self, HashError> {
+        let good = (Params::MIN_M_COST..=MAX_MEMORY_KIB).contains(&config.memory_kib)
+            && (1..=MAX_PASSES).contains(&config.passes);
+        good.then_some(Self { config, peppers }).ok_or(HashError::Config)
+    }
+
+    /// The peppers, for the other rules that need them.
+    #[must_use]
+    pub fn peppers(&self) -> &Peppers {
+        &self.peppers
+    }
+
+    /// Hashes an answer for keeping.
+    ///
+    /// # Errors
+    /// [`HashError::OutOfMemory`].
+    pub fn hash<R: CryptoRng + ?Sized>(
+        &self,
+        context: AnswerContext,
+        answer: &Answer,
+        rng: &mut R,
+    ) -> Result<AnswerHash, HashError> {
+        let mut salt = [0; SALT_LEN];
+        rng.fill_bytes(&mut salt);
+        let pepper = self.peppers.current();
+        let params = self.params(pepper.id())?;
+        let hash = argon2id(&params, &tag(pepper, context, answer), &salt)?;
+        phc(&params, &salt, &hash)
+    }
+
+    /// Compares an answer with what is stored, `None` if nothing is. Takes the same time whatever comes out, errors
+    /// included.
+    ///
+    /// # Errors
+    /// All but [`HashError::Config`]; the door treats each like a wrong answer and tells the operator.
+    pub fn verify(
+        &self,
+        context: AnswerContext,
+        stored: Option<&AnswerHash>,
+        answer: &Answer,
+    ) -> Result<Verdict, HashError> {
+        let found = stored.map(|stored| self.open(stored)).transpose();
+        let (used, problem) = match found {
+            Ok(Some(kept)) => (kept, None),
+            Ok(None) => (self.nothing(context)?, None),
+            Err(problem) => (self.nothing(context)?, Some(problem)),
+        };
+        let real = stored.is_some() && problem.is_none();
+        let hash = argon2id(&used.params, &tag(used.pepper, context, answer), &used.salt)?;
+        let equal = hash.ct_eq(&used.hash);
+        // An empty answer is never right, however it came to be enrolled.
+        let some = 0_u64.ct_lt(&(answer.expose().len() as u64));
+        let right = bool::from(equal & some) && real;
+        match problem {
+            Some(problem) => Err(problem),
+            None if !right => Ok(Verdict::Wrong),
+            None if used.params == self.params(self.peppers.current().id())? => Ok(Verdict::Right),
+            None => Ok(Verdict::RightButStale),
+        }
+    }
+
+    fn params(&self, pepper: PepperId) -> Result<Params, HashError> {
+        let keyid = KeyId::new(&pepper.0.to_be_bytes()).map_err(|_| HashError::Config)?;
+        ParamsBuilder::new()
+            .m_cost(self.config.memory_kib)
+            .t_cost(self.config.passes)
+            .p_cost(1)
+            .keyid(keyid)
+            .output_len(HASH_LEN)
+            .build()
+            .map_err(|_| HashError::Config)
+    }
+
+    fn open(&self, stored: &AnswerHash) -> Result<Kept<'_>, HashError> {
+        let phc = PasswordHash::new(&stored.0).map_err(|_| HashError::Malformed)?;
+        let params = Params::try_from(&phc).map_err(|_| HashError::Malformed)?;
+        // A damaged or planted row must not order more work than a configuration may.
+        let bounded = params.m_cost() <= MAX_MEMORY_KIB && params.t_cost() <= MAX_PASSES && params.p_cost() == 1;
+        if phc.algorithm != ARGON2ID_IDENT || phc.version != Some(Version::V0x13.into()) || !bounded {
+            return Err(HashError::Malformed);
+        }
+        let id = PepperId(u32::from_be_bytes(
+            params.keyid().try_into().map_err(|_| HashError::Malformed)?,
+        ));
+        let pepper = self.peppers.find(id).ok_or(HashError::PepperMissing { id })?;
+        let salt = phc.salt.ok_or(HashError::Malformed)?;
+        let hash = phc.hash.ok_or(HashError::Malformed)?;
+        Ok(Kept {
+            pepper,
+            salt: salt.as_ref().to_vec(),
+            hash: hash.as_bytes().try_into().map_err(|_| HashError::Malformed)?,
+            params,
+        })
+    }
+
+    /// Something to work on where nothing is enrolled; no answer matches it.
+    fn nothing(&self, context: AnswerContext) -> Result<Kept<'_>, HashError> {
+        let pepper = self.peppers.current();
+        let noise = pepper.mac("nothing enrolled", &[context.user.as_uuid().as_bytes()]);
+        Ok(Kept {
+            pepper,
+            params: self.params(pepper.id())?,
+            salt: noise[..SALT_LEN].to_vec(),
+            hash: noise,
+        })
+    }
+}
+
+/// A stored hash, taken apart.
+struct Kept<'a> {
+    pepper: &'a Pepper,
+    params: Params,
+    salt: Vec<u8>,
+    hash: [u8; HASH_LEN],
+}
+
+fn tag(pepper: &Pepper, context: AnswerContext, answer: &Answer) -> Zeroizing<[u8; 32]> {
+    Zeroizing::new(pepper.mac(
+        "answer",
+        &[
+            context.user.as_uuid().as_bytes(),
+            context.question.as_uuid().as_bytes(),
+            context.channel.as_str().as_bytes(),
+            answer.expose().as_bytes(),
+        ],
+    ))
+}
+
+fn argon2id(params: &Params, tag: &[u8; 32], salt: &[u8]) -> Result<[u8; HASH_LEN], HashError> {
+    let mut hash = [0; HASH_LEN];
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone())
+        .hash_password_into(tag, salt, &mut hash)
+        .map_err(|error| match error {
+            argon2::Error::OutOfMemory => HashError::OutOfMemory,
+            _ => HashError::Malformed,
+        })?;
+    Ok(hash)
+}
+
+fn phc(params: &Params, salt: &[u8], hash: &[u8]) -> Result<AnswerHash, HashError> {
+    let phc = PasswordHash {
+        algorithm: ARGON2ID_IDENT,
+        version: Some(Version::V0x13.into()),
+        params: ParamsString::try_from(params).map_err(|_| HashError::Config)?,
+        salt: Some(Salt::new(salt).map_err(|_| HashError::Config)?),
+        hash: Some(Output::new(hash).map_err(|_| HashError::Config)?),
+    };
+    Ok(AnswerHash(phc.to_string()))
+}

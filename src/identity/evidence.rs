@@ -1,0 +1,179 @@
+//! Evidence: what a passed attempt leaves behind, and what every reset and unlock asks for.
+//!
+//! A function that changes something takes `&Evidence`. There is no way to make one but to pass an attempt
+//! ([`super::attempt::Passed`] is consumed), none to copy one, none to read one from a database. So a shortcut does
+//! not compile:
+//!
+//! ```compile_fail,E0451
+//! use passline::identity::evidence::Evidence;
+//! # fn shortcut(id: passline::identity::ids::EvidenceId, user: passline::identity::ids::UserId,
+//! #   attempt: passline::identity::ids::AttemptId, channel: passline::identity::question::Channel,
+//! #   session: passline::identity::ids::SessionId, minted: passline::time::Timestamp,
+//! #   expires: passline::time::Timestamp) {
+//! let forged = Evidence { id, user, attempt, channel, session, minted, expires };
+//! # }
+//! ```
+//!
+//! ```compile_fail,E0061
+//! use passline::identity::evidence::Evidence;
+//! fn reset(_evidence: &Evidence, _account: &str) {}
+//! reset("alice at the directory");
+//! ```
+//!
+//! ```compile_fail,E0599
+//! # fn copy(evidence: &passline::identity::evidence::Evidence) {
+//! let second: passline::identity::evidence::Evidence = evidence.clone();
+//! # }
+//! ```
+//!
+//! That it is *live* (not revoked, its session not ended, its user not locked meanwhile) only the store can know; the
+//! service asks it by [`Evidence::id`] in the transaction of the change, after [`Evidence::check`].
+
+use std::time::Duration;
+
+use rand::CryptoRng;
+use serde::Deserialize;
+
+use super::attempt::Passed;
+use super::ids::{AttemptId, EvidenceId, SessionId, UserId};
+use super::question::Channel;
+use crate::time::Timestamp;
+
+/// How long evidence lasts.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EvidenceConfig {
+    /// Lifetime, 60 seconds to an hour. Default 10 minutes: enough to hear a password three times, slowly.
+    #[serde(rename = "lifetime_seconds", deserialize_with = "super::seconds::deserialize")]
+    pub lifetime: Duration,
+}
+
+impl Default for EvidenceConfig {
+    fn default() -> Self {
+        Self {
+            lifetime: Duration::from_secs(10 * 60),
+        }
+    }
+}
+
+impl EvidenceConfig {
+    /// Whether the lifetime is within its limits.
+    ///
+    /// # Errors
+    /// [`EvidenceConfigError`].
+    pub fn check(&self) -> Result<(), EvidenceConfigError> {
+        let good = (60..=3600).contains(&self.lifetime.as_secs());
+        good.then_some(()).ok_or(EvidenceConfigError)
+    }
+}
+
+/// A lifetime out of limits.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("evidence: `lifetime_seconds` is 60 to 3600")]
+pub struct EvidenceConfigError;
+
+/// Proof that a user was verified, in one session, not long ago. Neither `Clone` nor constructible.
+#[derive(Debug)]
+pub struct Evidence {
+    id: EvidenceId,
+    user: UserId,
+    attempt: AttemptId,
+    channel: Channel,
+    session: SessionId,
+    minted: Timestamp,
+    expires: Timestamp,
+}
+
+/// Why evidence does not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EvidenceError {
+    /// Too old, or from a time that has not come (the clock was set back).
+    #[error("the evidence has expired; verify again")]
+    Expired,
+    /// Won in another call or session.
+    #[error("the evidence belongs to another session")]
+    OtherSession,
+    /// About somebody else.
+    #[error("the evidence is about another user")]
+    OtherUser,
+}
+
+impl Evidence {
+    /// Turns a passed attempt into evidence for this session.
+    #[must_use]
+    pub fn mint<R: CryptoRng + ?Sized>(
+        passed: Passed,
+        session: SessionId,
+        now: Timestamp,
+        config: &EvidenceConfig,
+        rng: &mut R,
+    ) -> Self {
+        Self {
+            id: EvidenceId::generate(now, rng),
+            user: passed.user(),
+            attempt: passed.attempt(),
+            channel: passed.channel(),
+            session,
+            minted: now,
+            expires: now.plus(config.lifetime),
+        }
+    }
+
+    /// Whether it counts for `user`, in `session`, `now`.
+    ///
+    /// # Errors
+    /// Says why not.
+    pub fn check(&self, user: UserId, session: SessionId, now: Timestamp) -> Result<(), EvidenceError> {
+        if self.session != session {
+            Err(EvidenceError::OtherSession)
+        } else if self.user != user {
+            Err(EvidenceError::OtherUser)
+        } else if now < self.minted || now >= self.expires {
+            Err(EvidenceError::Expired)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Its ID, to ask the store whether it is live.
+    #[must_use]
+    pub fn id(&self) -> EvidenceId {
+        self.id
+    }
+
+    /// Who was verified.
+    #[must_use]
+    pub fn user(&self) -> UserId {
+        self.user
+    }
+
+    /// By which attempt.
+    #[must_use]
+    pub fn attempt(&self) -> AttemptId {
+        self.attempt
+    }
+
+    /// Through which door.
+    #[must_use]
+    pub fn channel(&self) -> Channel {
+        self.channel
+    }
+
+    /// In which call or session.
+    #[must_use]
+    pub fn session(&self) -> SessionId {
+        self.session
+    }
+
+    /// When.
+    #[must_use]
+    pub fn minted(&self) -> Timestamp {
+        self.minted
+    }
+
+    /// The first moment at which it no longer counts.
+    #[must_use]
+    pub fn expires(&self) -> Timestamp {
+        self.expires
+    }
+}

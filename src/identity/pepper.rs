@@ -1,0 +1,173 @@
+//! Peppers: keys that live outside the database.
+//!
+//! An answer of four digits has ten thousand values; argon2 alone would hold a stolen database for minutes. The
+//! pepper is what makes the database worthless without the key file, so the two must not share a backup.
+//!
+//! Answers remember the number of their pepper, so a pepper can be rotated: add a new one, keep the old one until
+//! every answer was given once more (each right answer is hashed anew). What must look the same to callers from year
+//! to year (decoys, lockout keys, the choice of questions) hangs on the *eldest* pepper, so adding one changes nothing.
+//!
+//! The key file: one line per pepper, `number base64`, `#` starts a comment; the highest number is the current one.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use rand::CryptoRng;
+use sha2::Sha256;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use crate::secret::Secret;
+
+/// Number of a pepper, 1 and up; stored with each answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PepperId(pub u32);
+
+/// One key of 32 bytes.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct Pepper {
+    #[zeroize(skip)]
+    id: PepperId,
+    key: [u8; Self::LEN],
+}
+
+impl Pepper {
+    /// Length of the key in bytes: as long as the output of the hash (RFC 2104 section 3).
+    pub const LEN: usize = 32;
+
+    /// A key that is already known.
+    #[must_use]
+    pub fn new(id: PepperId, key: [u8; Self::LEN]) -> Self {
+        Self { id, key }
+    }
+
+    /// A fresh key.
+    #[must_use]
+    pub fn generate<R: CryptoRng + ?Sized>(id: PepperId, rng: &mut R) -> Self {
+        let mut key = [0; Self::LEN];
+        rng.fill_bytes(&mut key);
+        Self { id, key }
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn id(&self) -> PepperId {
+        self.id
+    }
+
+    /// Its line in the key file, without the line end.
+    #[must_use]
+    pub fn to_line(&self) -> Secret {
+        Secret::new(format!("{} {}", self.id.0, *Zeroizing::new(STANDARD.encode(self.key))))
+    }
+
+    fn from_line(line: &str) -> Option<Self> {
+        let (id, key) = line.split_once(char::is_whitespace)?;
+        let id = id.parse().ok().filter(|&id| id > 0)?;
+        let bytes = Zeroizing::new(STANDARD.decode(key.trim()).ok()?);
+        let mut pepper = Self::new(PepperId(id), [0; Self::LEN]);
+        (bytes.len() == Self::LEN).then(|| pepper.key.copy_from_slice(&bytes))?;
+        Some(pepper)
+    }
+
+    /// HMAC-SHA256 (RFC 2104) under this key. `purpose` keeps uses apart; each part is preceded by its length, so
+    /// that moving a byte from one part to the next gives another tag.
+    pub(super) fn mac(&self, purpose: &str, parts: &[&[u8]]) -> [u8; 32] {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes keys of any length");
+        for part in std::iter::once(&purpose.as_bytes()).chain(parts) {
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part);
+        }
+        mac.finalize().into_bytes().into()
+    }
+}
+
+impl fmt::Debug for Pepper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pepper {{ id: {}, key: [secret] }}", self.id.0)
+    }
+}
+
+/// What is wrong with a key file.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum PepperError {
+    /// No pepper at all.
+    #[error("no pepper; the key file needs a line such as `1 <32 bytes in base64>`")]
+    Missing,
+    /// A line that cannot be read; its text is not repeated.
+    #[error("line {line} of the key file is not `<number from 1> <32 bytes in base64>`")]
+    Malformed {
+        /// Counted from 1.
+        line: usize,
+    },
+    /// Two with one number.
+    #[error("pepper {id} is in the key file twice", id = id.0)]
+    Duplicate {
+        /// The number.
+        id: PepperId,
+    },
+}
+
+/// All peppers in use, one of them current. Never empty.
+#[derive(Clone, Debug)]
+pub struct Peppers {
+    /// By rising number.
+    ring: Vec<Pepper>,
+}
+
+impl Peppers {
+    /// A ring of one.
+    #[must_use]
+    pub fn single(pepper: Pepper) -> Self {
+        Self { ring: vec![pepper] }
+    }
+
+    /// A ring of several, in any order.
+    ///
+    /// # Errors
+    /// [`PepperError::Missing`] for none, [`PepperError::Duplicate`] for two with one number.
+    pub fn new(mut ring: Vec<Pepper>) -> Result<Self, PepperError> {
+        ring.sort_by_key(Pepper::id);
+        if let Some(pair) = ring.windows(2).find(|pair| pair[0].id == pair[1].id) {
+            return Err(PepperError::Duplicate { id: pair[0].id });
+        }
+        if ring.is_empty() {
+            return Err(PepperError::Missing);
+        }
+        Ok(Self { ring })
+    }
+
+    /// Reads the text of a key file.
+    ///
+    /// # Errors
+    /// Names the line, never what is in it.
+    pub fn parse(text: &Secret) -> Result<Self, PepperError> {
+        let mut ring = Vec::new();
+        for (index, line) in text.expose().lines().enumerate() {
+            let line = line.split('#').next().unwrap_or_default().trim();
+            if !line.is_empty() {
+                let pepper = Pepper::from_line(line).ok_or(PepperError::Malformed { line: index + 1 })?;
+                ring.push(pepper);
+            }
+        }
+        Self::new(ring)
+    }
+
+    /// The one that new answers are hashed with.
+    #[must_use]
+    pub fn current(&self) -> &Pepper {
+        self.ring.last().expect("a ring is never empty")
+    }
+
+    /// The one that everything hangs on which callers must not see change.
+    pub(super) fn eldest(&self) -> &Pepper {
+        self.ring.first().expect("a ring is never empty")
+    }
+
+    /// The one with this number.
+    #[must_use]
+    pub fn find(&self, id: PepperId) -> Option<&Pepper> {
+        self.ring.iter().find(|pepper| pepper.id == id)
+    }
+}

@@ -1,0 +1,235 @@
+//! Questions, the ways into Passline they are meant for, and which of them a caller is asked.
+//!
+//! Which ones is a *keyed* choice: unpredictable without the pepper, uniform over all subsets, and the same for one
+//! subject until [`QuestionConfig::rotation`] is over. A fresh draw per call would let a caller who knows three of
+//! seven answers hang up until those three come. Decoys choose by the same rule, so nothing tells them apart.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::answer::AnswerFormat;
+use super::ids::QuestionId;
+use super::lockout::SubjectKey;
+use super::pepper::Peppers;
+use crate::time::Timestamp;
+
+/// A way in. Answers are enrolled for each of them apart, since each may have its own set of questions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Channel {
+    /// A caller keys digits.
+    Phone,
+    /// Help-desk staff type what they hear.
+    Assisted,
+    /// Users type for themselves.
+    SelfService,
+}
+
+impl Channel {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Phone, Self::Assisted, Self::SelfService];
+
+    /// Name as stored and configured.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Phone => "phone",
+            Self::Assisted => "assisted",
+            Self::SelfService => "self_service",
+        }
+    }
+}
+
+impl fmt::Display for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Channel {
+    type Err = QuestionError;
+
+    fn from_str(text: &str) -> Result<Self, QuestionError> {
+        Self::ALL
+            .into_iter()
+            .find(|channel| channel.as_str() == text)
+            .ok_or(QuestionError::Channel)
+    }
+}
+
+/// A set of channels.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Channels(u8);
+
+impl Channels {
+    /// Whether `channel` is in the set.
+    #[must_use]
+    pub fn contains(self, channel: Channel) -> bool {
+        self.0 & (1 << channel as u8) != 0
+    }
+
+    /// The members, in the order of [`Channel::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = Channel> {
+        Channel::ALL.into_iter().filter(move |&channel| self.contains(channel))
+    }
+
+    /// Whether nothing is in the set.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl FromIterator<Channel> for Channels {
+    fn from_iter<I: IntoIterator<Item = Channel>>(channels: I) -> Self {
+        Self(channels.into_iter().fold(0, |set, channel| set | 1 << channel as u8))
+    }
+}
+
+impl fmt::Debug for Channels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
+    }
+}
+
+/// Names with commas between, as stored: `phone,self_service`.
+impl fmt::Display for Channels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.iter().map(Channel::as_str).collect();
+        f.write_str(&names.join(","))
+    }
+}
+
+impl FromStr for Channels {
+    type Err = QuestionError;
+
+    fn from_str(text: &str) -> Result<Self, QuestionError> {
+        text.split(',')
+            .map(str::trim)
+            .filter(|name| !name.is_empty())
+            .map(str::parse)
+            .collect()
+    }
+}
+
+/// A question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// Made here.
+    pub id: QuestionId,
+    /// What is asked, in words; spoken by a synthesizer if there is no recording.
+    pub text: String,
+    /// Prompt ID of a recording, such as `question.birthday`.
+    pub prompt: Option<String>,
+    /// Where it may be asked.
+    pub channels: Channels,
+    /// What the answer looks like.
+    pub format: AnswerFormat,
+    /// Who it belongs to.
+    pub origin: Origin,
+}
+
+/// Who wrote a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// The company, for everybody. Only these are asked of decoys.
+    Shared,
+    /// A user, for themselves: heard by nobody else.
+    Personal,
+}
+
+/// A field of a question that cannot be.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum QuestionError {
+    /// Not a channel.
+    #[error("a channel is phone, assisted or self_service")]
+    Channel,
+    /// The configuration asks for none, or for more right answers than questions.
+    #[error("questions: `ask` is 1 to 9 and `right` 1 to `ask`, but they are {ask} and {right}")]
+    Counts {
+        /// `ask` as configured.
+        ask: u8,
+        /// `right` as configured.
+        right: u8,
+    },
+    /// No time at all.
+    #[error("questions: `rotation_seconds` is at least 60")]
+    Rotation,
+}
+
+/// How many questions are asked, and how long they stay the same.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct QuestionConfig {
+    /// How many are asked in one round, 1 to 9. Default 3: with three dates a guess is one in 49 million, and people
+    /// still stay on the line.
+    pub ask: u8,
+    /// How many of them must be right. Default 3: mistakes of the finger have a second round, a thief needs all.
+    pub right: u8,
+    /// After how long other questions come up. Default 24 hours: whoever hopes for the ones they know waits for days.
+    #[serde(rename = "rotation_seconds", deserialize_with = "super::seconds::deserialize")]
+    pub rotation: Duration,
+}
+
+impl Default for QuestionConfig {
+    fn default() -> Self {
+        Self {
+            ask: 3,
+            right: 3,
+            rotation: Duration::from_secs(24 * 60 * 60),
+        }
+    }
+}
+
+impl QuestionConfig {
+    /// Whether the numbers go together.
+    ///
+    /// # Errors
+    /// Says which do not.
+    pub fn check(&self) -> Result<(), QuestionError> {
+        let (ask, right) = (self.ask, self.right);
+        if !(1..=9).contains(&ask) || !(1..=ask).contains(&right) {
+            return Err(QuestionError::Counts { ask, right });
+        }
+        if self.rotation < Duration::from_secs(60) {
+            return Err(QuestionError::Rotation);
+        }
+        Ok(())
+    }
+}
+
+/// Chooses what `subject` is asked now, in this order. `None` if fewer than [`QuestionConfig::ask`] are enrolled:
+/// such a user cannot be verified here, and is answered like an unknown ID.
+///
+/// The order in `enrolled` does not matter.
+#[must_use]
+pub fn choose(
+    peppers: &Peppers,
+    config: &QuestionConfig,
+    subject: &SubjectKey,
+    now: Timestamp,
+    enrolled: &[QuestionId],
+) -> Option<Vec<QuestionId>> {
+    let ask = usize::from(config.ask);
+    let window = window(now, config.rotation);
+    let mut ranked: Vec<_> = enrolled
+        .iter()
+        .map(|&question| {
+            let id = question.as_uuid();
+            let parts: [&[u8]; 3] = [subject.as_bytes(), &window.to_be_bytes(), id.as_bytes()];
+            (peppers.eldest().mac("question choice", &parts), question)
+        })
+        .collect();
+    ranked.sort_unstable();
+    ranked.dedup();
+    ranked.truncate(ask);
+    (ranked.len() == ask).then(|| ranked.into_iter().map(|(_, question)| question).collect())
+}
+
+fn window(now: Timestamp, rotation: Duration) -> i64 {
+    let length = i64::try_from(rotation.as_millis()).unwrap_or(i64::MAX).max(1);
+    now.as_millis().div_euclid(length)
+}

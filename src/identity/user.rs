@@ -1,0 +1,256 @@
+//! A person who can call, and how a caller names them.
+//!
+//! Leaves out on purpose: accounts on target systems and enrolled answers, which are records of their own.
+
+use std::fmt;
+use std::str::FromStr;
+
+use subtle::ConstantTimeEq as _;
+
+use super::ids::UserId;
+use super::keypad::{KeypadId, number_keys};
+use super::pepper::{PepperId, Peppers};
+use crate::digit::Digits;
+
+/// A user as the rules see them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// Made here; never shown to callers.
+    pub id: UserId,
+    /// What they sign in with.
+    pub login: Login,
+    /// Full name, for staff; never read out.
+    pub display_name: String,
+    /// Numeric ID that can be keyed as it is.
+    pub employee_number: Option<EmployeeNumber>,
+    /// Tells users apart whose login has the same keypad form.
+    pub discriminator: Option<Discriminator>,
+    /// Whether they may use Passline.
+    pub status: UserStatus,
+    /// Language to speak with them, if they chose one.
+    pub language: Option<LanguageTag>,
+}
+
+impl User {
+    /// Everything a caller may key for this user: the login on the keypad, the employee number, without doubles.
+    #[must_use]
+    pub fn keypad_ids(&self) -> Vec<KeypadId> {
+        let mut ids: Vec<KeypadId> = KeypadId::from_login(self.login.as_str()).into_iter().collect();
+        let number = self.employee_number.as_ref().map(|number| number.0.clone());
+        ids.extend(number.filter(|number| !ids.contains(number)));
+        ids
+    }
+}
+
+/// Whether a user may use Passline at all. Too many wrong answers are something else: [`super::lockout`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum UserStatus {
+    /// May be verified.
+    Active,
+    /// Left, or not yet begun; came from the directory.
+    Disabled,
+    /// Access to Passline was taken away by an admin.
+    LockedByAdmin,
+}
+
+impl UserStatus {
+    /// Whether the user may be verified. The others are answered like an unknown ID, that is, by a decoy.
+    #[must_use]
+    pub fn may_verify(self) -> bool {
+        self == Self::Active
+    }
+
+    /// Name as stored.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Disabled => "disabled",
+            Self::LockedByAdmin => "locked_by_admin",
+        }
+    }
+}
+
+impl FromStr for UserStatus {
+    type Err = UserError;
+
+    fn from_str(text: &str) -> Result<Self, UserError> {
+        [Self::Active, Self::Disabled, Self::LockedByAdmin]
+            .into_iter()
+            .find(|status| status.as_str() == text)
+            .ok_or(UserError::Status)
+    }
+}
+
+/// A field of a user that cannot be.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum UserError {
+    /// Empty, too long, or with control characters.
+    #[error(
+        "a login has 1 to {} characters and no control characters or blanks around it",
+        Login::MAX_CHARS
+    )]
+    Login,
+    /// Not a number that can be keyed.
+    #[error("an employee number has 1 to {} digits, and punctuation at most", KeypadId::MAX_LEN)]
+    EmployeeNumber,
+    /// Not a discriminator that can be keyed.
+    #[error(
+        "a second discriminator has {} to {} digits, such as a desk extension or month and day of birth",
+        Discriminator::MIN_LEN,
+        Discriminator::MAX_LEN
+    )]
+    Discriminator,
+    /// Not a language tag.
+    #[error("a language is written as in en-US (BCP 47)")]
+    Language,
+    /// Not a status.
+    #[error("a user is active, disabled or locked_by_admin")]
+    Status,
+}
+
+/// What a user signs in with, as the directory spells it.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Login(String);
+
+impl Login {
+    /// The longest login, in characters; sAMAccountName has 20, userPrincipalName far fewer than this.
+    pub const MAX_CHARS: usize = 256;
+
+    /// The login as spelled.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Login {
+    type Err = UserError;
+
+    fn from_str(text: &str) -> Result<Self, UserError> {
+        let good = !text.is_empty()
+            && text.trim() == text
+            && text.chars().count() <= Self::MAX_CHARS
+            && !text.chars().any(char::is_control);
+        good.then(|| Self(text.into())).ok_or(UserError::Login)
+    }
+}
+
+impl fmt::Display for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Personal data: shows itself masked.
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Login({})", crate::secret::masked(&self.0))
+    }
+}
+
+/// A numeric ID such as an employee number; digits only, leading zeros count.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct EmployeeNumber(KeypadId);
+
+impl EmployeeNumber {
+    /// The digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl FromStr for EmployeeNumber {
+    type Err = UserError;
+
+    fn from_str(text: &str) -> Result<Self, UserError> {
+        KeypadId::from_number(text).map(Self).ok_or(UserError::EmployeeNumber)
+    }
+}
+
+/// A second ID that tells users apart whose first one is the same: desk extension, month and day of birth.
+///
+/// It proves nothing, yet a birthday is personal and often an answer elsewhere, so the digits are not kept: only a
+/// keyed hash of them, bound to the user so that equal birthdays do not show. Argon2 would add nothing that the
+/// pepper does not give, and would cost its time for every candidate of a collision.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Discriminator {
+    key: PepperId,
+    tag: [u8; 32],
+}
+
+impl Discriminator {
+    /// Fewest digits: one would match every tenth candidate.
+    pub const MIN_LEN: usize = 2;
+    /// Most digits.
+    pub const MAX_LEN: usize = 12;
+
+    /// Takes the digits that `user` will key.
+    ///
+    /// # Errors
+    /// [`UserError::Discriminator`] if they are too few or too many, or there is a letter.
+    pub fn new(peppers: &Peppers, user: UserId, digits: &str) -> Result<Self, UserError> {
+        let id = KeypadId::from_number(digits)
+            .filter(|id| (Self::MIN_LEN..=Self::MAX_LEN).contains(&id.as_str().len()))
+            .ok_or(UserError::Discriminator)?;
+        let pepper = peppers.current();
+        let tag = pepper.mac("discriminator", &[user.as_uuid().as_bytes(), id.as_str().as_bytes()]);
+        Ok(Self { key: pepper.id(), tag })
+    }
+
+    /// Whether a caller keyed this one, for this `user`. False too if the pepper it was made with is gone.
+    #[must_use]
+    pub fn matches(&self, peppers: &Peppers, user: UserId, keys: &Digits) -> bool {
+        let Some(pepper) = peppers.find(self.key) else {
+            return false;
+        };
+        let keyed = zeroize::Zeroizing::new(number_keys(keys));
+        let tag = pepper.mac("discriminator", &[user.as_uuid().as_bytes(), keyed.as_bytes()]);
+        tag.ct_eq(&self.tag).into()
+    }
+
+    /// For the database: key number and 32 bytes.
+    #[must_use]
+    pub fn to_parts(&self) -> (PepperId, [u8; 32]) {
+        (self.key, self.tag)
+    }
+
+    /// From the database.
+    #[must_use]
+    pub fn from_parts(key: PepperId, tag: [u8; 32]) -> Self {
+        Self { key, tag }
+    }
+}
+
+impl fmt::Debug for Discriminator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[discriminator]")
+    }
+}
+
+/// A language, as in `en-US` (the shape of BCP 47: letters and digits in parts of 1 to 8, the first 2 or 3 letters).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LanguageTag(String);
+
+impl LanguageTag {
+    /// The tag as given.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for LanguageTag {
+    type Err = UserError;
+
+    fn from_str(text: &str) -> Result<Self, UserError> {
+        let mut parts = text.split('-');
+        let language = parts.next().unwrap_or_default();
+        let good = text.len() <= 35
+            && (2..=3).contains(&language.len())
+            && language.bytes().all(|b| b.is_ascii_alphabetic())
+            && parts.all(|part| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric()));
+        good.then(|| Self(text.into())).ok_or(UserError::Language)
+    }
+}
