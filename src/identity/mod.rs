@@ -5,7 +5,7 @@
 //!  keys ──> keypad ──> user ─┐                      ┌─ right/wrong ─> attempt ──> evidence ──> (reset, unlock)
 //!                     decoy ─┴─> question ─> answer ┘                    │
 //!  calling number ─────────────> lockout <──── begun, passed, failed ────┘
-//!   everything ─> event ─> audit
+//!  systems ──> policy ──> generator                 everything ─> event ─> audit
 //! ```
 //!
 //! | module | what it decides |
@@ -17,6 +17,7 @@
 //! | [`decoy`] | whom a caller meets who keyed an ID that nobody has |
 //! | [`attempt`], [`lockout`] | when somebody is verified, and how often they may try |
 //! | [`evidence`] | the proof without which no reset compiles |
+//! | [`policy`], [`generator`] | which passwords are good, and passwords made for ears |
 //! | [`event`], [`audit`] | what is recorded, and how a changed record shows |
 //!
 //! Why answers and lockout are as they are: `docs/decisions/0003-answers-and-lockout.md`.
@@ -29,10 +30,12 @@ pub mod date;
 pub mod decoy;
 pub mod event;
 pub mod evidence;
+pub mod generator;
 pub mod ids;
 pub mod keypad;
 pub mod lockout;
 pub mod pepper;
+pub mod policy;
 pub mod question;
 pub mod user;
 

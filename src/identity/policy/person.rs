@@ -1,0 +1,170 @@
+//! What may not be in a password because it is known: data of the user, words of the dictionary.
+//!
+//! Compared after [`likeness`]: small letters, marks dropped, and what looks alike made one (`0` and `o`, `$` and
+//! `s`), so that `P4$$w0rd` is the word that everybody sees in it.
+
+use std::collections::HashSet;
+
+use super::super::keypad;
+use super::super::user::User;
+
+/// Words about the user of a password, in their likeness.
+#[derive(Clone, Default)]
+pub struct Person {
+    words: Vec<String>,
+}
+
+/// Names are personal data, and what is forbidden narrows what is likely.
+impl std::fmt::Debug for Person {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Person {{ words: {} }}", self.words.len())
+    }
+}
+
+impl Person {
+    /// Shorter words are in every other password by chance. Active Directory draws the line here, too.
+    pub const MIN_WORD: usize = 3;
+
+    /// The words in `texts`: each text split at what is neither letter nor digit, and each text whole.
+    #[must_use]
+    pub fn new<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut words: Vec<String> = Vec::new();
+        for text in texts {
+            let parts = text.split(|c: char| !c.is_alphanumeric()).chain([text]);
+            words.extend(
+                parts
+                    .map(likeness)
+                    .filter(|word| word.chars().count() >= Self::MIN_WORD),
+            );
+        }
+        words.sort();
+        words.dedup();
+        Self { words }
+    }
+
+    /// Login without its domain, names, employee number.
+    #[must_use]
+    pub fn of(user: &User) -> Self {
+        let login = keypad::without_domain(user.login.as_str());
+        let number = user.employee_number.as_ref().map(|number| number.as_str());
+        Self::new([login, &user.display_name].into_iter().chain(number))
+    }
+
+    /// Whether a word stands in `password` (given in its likeness), forwards or backwards.
+    pub(super) fn is_in(&self, password: &str) -> bool {
+        self.patterns().any(|pattern| password.contains(&pattern))
+    }
+
+    /// Every word, and every word backwards.
+    pub(in super::super) fn patterns(&self) -> impl Iterator<Item = String> + '_ {
+        let backwards = |word: &String| word.chars().rev().collect();
+        self.words.iter().cloned().chain(self.words.iter().map(backwards))
+    }
+}
+
+/// Passwords that everybody tries first. Holds whole passwords in their [`likeness`].
+pub trait Dictionary {
+    /// Whether this password, given in its likeness, is in it.
+    fn contains(&self, likeness: &str) -> bool;
+
+    /// How many passwords are in it, at most; lowers the stated entropy of generated ones.
+    fn size(&self) -> usize;
+}
+
+/// An empty dictionary.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoDictionary;
+
+impl Dictionary for NoDictionary {
+    fn contains(&self, _likeness: &str) -> bool {
+        false
+    }
+
+    fn size(&self) -> usize {
+        0
+    }
+}
+
+/// A dictionary in memory.
+#[derive(Clone, Default)]
+pub struct WordList(HashSet<String>);
+
+impl WordList {
+    /// From passwords as they are written, one an item.
+    #[must_use]
+    pub fn new<'a>(words: impl IntoIterator<Item = &'a str>) -> Self {
+        let words = words.into_iter().map(|word| likeness(word.trim()));
+        Self(words.filter(|word| !word.is_empty()).collect())
+    }
+}
+
+impl std::fmt::Debug for WordList {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "WordList {{ size: {} }}", self.0.len())
+    }
+}
+
+impl Dictionary for WordList {
+    fn contains(&self, likeness: &str) -> bool {
+        self.0.contains(likeness)
+    }
+
+    fn size(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// `text` with everything made one that looks alike. One character for each of ASCII.
+pub(in super::super) fn likeness(text: &str) -> String {
+    // Room for all of it: the text may be a password, and growing would leave copies behind.
+    let mut likeness = String::with_capacity(text.len().saturating_mul(2));
+    likeness.extend(keypad::fold(text).map(|c| match c {
+        '1' | '!' | '|' | 'l' => 'i',
+        '0' => 'o',
+        '3' => 'e',
+        '4' | '@' => 'a',
+        '5' | '$' => 's',
+        '7' | '+' => 't',
+        '8' => 'b',
+        '9' => 'g',
+        '2' => 'z',
+        _ => c,
+    }));
+    likeness
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_found_disguised_and_backwards() {
+        let person = Person::new(["j.müller", "Jürgen Müller-Lüdenscheidt", "004711"]);
+        for password in [
+            "xMueller",
+            "xx-MULLER-xx",
+            "xx-re11um",
+            "mu||er99",
+            "jurg3n",
+            "x004711x",
+            "aa117400",
+        ] {
+            let expected = password != "xMueller";
+            assert_eq!(person.is_in(&likeness(password)), expected, "{password}");
+        }
+    }
+
+    #[test]
+    fn words_of_two_letters_do_not_count_those_of_three_do() {
+        assert!(!Person::new(["Al"]).is_in(&likeness("xxalxx")));
+        assert!(Person::new(["Ann"]).is_in(&likeness("xxannxx")));
+    }
+
+    #[test]
+    fn the_dictionary_sees_through_disguise() {
+        let list = WordList::new(["password", "  letmein\n", ""]);
+        assert!(list.contains(&likeness("P4$$w0rd")) && list.contains(&likeness("L3TM31N")));
+        assert!(!list.contains(&likeness("password2")));
+        assert_eq!(list.size(), 2);
+    }
+}
