@@ -1,8 +1,8 @@
 //! How many passwords there are, exactly, and which is the n-th of them.
 //!
 //! A password here is a word over the alphabet of a given length that has at least so many small letters, capitals
-//! and digits, exactly so many symbols, and no two neighbours of one sound. `ways` counts the words by dynamic
-//! programming: how many endings are left, given what is still needed and the character before. Drawing each
+//! and digits, exactly so many symbols, and no two neighbours of one sound. They are counted by dynamic programming:
+//! how many endings are left, given what is still needed and the character before. Drawing each
 //! character in proportion to the endings behind it makes every word equally likely.
 
 use rand::CryptoRng;
@@ -44,60 +44,98 @@ impl Needs {
         Some(self)
     }
 
-    fn met(&self) -> bool {
-        self.total() == 0
+    /// Every need from none up to this one, in the order of [`Self::index`].
+    fn all(self) -> impl Iterator<Item = Self> {
+        let count = self.index(self) + 1;
+        (0..count).map(move |index| {
+            let (index, symbols) = (index / (self.symbols + 1), index % (self.symbols + 1));
+            let (index, digits) = (index / (self.digits + 1), index % (self.digits + 1));
+            Self {
+                lower: index / (self.upper + 1),
+                upper: index % (self.upper + 1),
+                digits,
+                symbols,
+            }
+        })
+    }
+
+    /// The place of a smaller need among all; 0 is no need.
+    fn index(self, need: Self) -> usize {
+        let index = need.lower * (self.upper + 1) + need.upper;
+        let index = index * (self.digits + 1) + need.digits;
+        index * (self.symbols + 1) + need.symbols
     }
 }
 
-/// The words over an alphabet with certain needs, up to a length.
+/// The words over an alphabet with certain needs, up to the length that was asked for so far.
+///
+/// A *state* is what is still needed together with the character before, as one number: all that decides how a word
+/// can go on.
 #[derive(Clone, Debug)]
 pub(super) struct Words {
     alphabet: Vec<Member>,
-    needs: Needs,
-    /// By number of characters left, then by need and character before.
-    layers: Vec<Vec<u128>>,
+    start: usize,
+    /// By need and class: the need after a character of this class, or none if it may not come.
+    after: Vec<[Option<usize>; 4]>,
+    /// By length and state: how many endings of that length are left.
+    endings: Vec<Vec<u128>>,
+    /// By length and state: how many beginnings of that length lead there.
+    beginnings: Vec<Vec<u128>>,
 }
 
 impl Words {
-    /// Counts the words of every length up to `max`. The caller sees to it that the alphabet to the power of `max` is
-    /// below 2^128.
-    pub(super) fn new(alphabet: Vec<Member>, needs: Needs, max: usize) -> Self {
-        let mut words = Self {
+    /// Words of length 0; [`Self::grow`] does the rest.
+    pub(super) fn new(alphabet: Vec<Member>, needs: Needs) -> Self {
+        let after: Vec<_> = needs
+            .all()
+            .map(|need| Class::ALL.map(|class| need.after(class).map(|need| needs.index(need))))
+            .collect();
+        let width = alphabet.len() + 1;
+        let states = after.len() * width;
+        let start = needs.index(needs) * width;
+        let mut beginnings = vec![0; states];
+        beginnings[start] = 1;
+        Self {
+            // Need 0 is the need that is met.
+            endings: vec![(0..states).map(|state| u128::from(state < width)).collect()],
+            beginnings: vec![beginnings],
             alphabet,
-            needs,
-            layers: Vec::with_capacity(max + 1),
-        };
-        let ends = words.layer(|needs, _| u128::from(needs.met()));
-        words.layers.push(ends);
-        for left in 1..=max {
-            let before = &words.layers[left - 1];
-            let layer = words.layer(|needs, last| {
-                let endings = words.next(needs, last).map(|(_, state)| before[state]);
-                endings.sum()
-            });
-            words.layers.push(layer);
+            start,
+            after,
         }
-        words
     }
 
-    /// How many words of `length` there are; 0 beyond the longest.
+    /// Counts the words up to `length`. The caller sees to it that the size of the alphabet to the power of `length`
+    /// is below 2^128.
+    pub(super) fn grow(&mut self, length: usize) {
+        for done in self.endings.len() - 1..length {
+            let shorter = &self.endings[done];
+            let endings = (0..shorter.len()).map(|state| self.moves(state).map(|(_, next)| shorter[next]).sum());
+            let endings = endings.collect();
+            let beginnings = self.step(&self.beginnings[done], |_| true);
+            self.endings.push(endings);
+            self.beginnings.push(beginnings);
+        }
+    }
+
+    /// How many words of `length` there are; 0 beyond what was grown.
     pub(super) fn count(&self, length: usize) -> u128 {
-        let start = self.state(self.needs, None);
-        self.layers.get(length).map_or(0, |layer| layer[start])
+        self.endings.get(length).map_or(0, |endings| endings[self.start])
     }
 
     /// How many words of `length` have characters at `at` that `pattern` allows, one predicate for each.
     pub(super) fn count_with(&self, length: usize, at: usize, pattern: &[impl Fn(char) -> bool]) -> u128 {
-        let mut layer = self.layer(|needs, _| u128::from(needs.met()));
-        for place in (0..length).rev() {
-            let allowed = place.checked_sub(at).and_then(|index| pattern.get(index));
-            layer = self.layer(|needs, last| {
-                let fits = |&(member, _): &(Member, usize)| allowed.is_none_or(|allowed| allowed(member.c));
-                let endings = self.next(needs, last).filter(fits).map(|(_, state)| layer[state]);
-                endings.sum()
-            });
+        let Some(left) = length.checked_sub(at + pattern.len()) else {
+            return 0;
+        };
+        let mut ways = self.beginnings[at].clone();
+        for allowed in pattern {
+            ways = self.step(&ways, allowed);
         }
-        layer[self.state(self.needs, None)]
+        ways.iter()
+            .zip(&self.endings[left])
+            .map(|(ways, endings)| ways * endings)
+            .sum()
     }
 
     /// A word of `length`, each as likely as the other; `None` if there is none.
@@ -105,74 +143,59 @@ impl Words {
         let total = self.count(length);
         let mut number = (total > 0).then(|| below(total, rng))?;
         let mut word = Zeroizing::new(String::with_capacity(4 * length));
-        let (mut needs, mut last) = (self.needs, None);
+        let mut state = self.start;
         for left in (0..length).rev() {
-            let mut found = None;
-            for (member, state) in self.next(needs, last) {
-                let endings = self.layers[left][state];
-                if number < endings {
-                    found = Some(member);
-                    break;
-                }
-                number -= endings;
-            }
-            let member = found?;
+            let (member, next) = self.moves(state).find(|&(_, next)| {
+                let endings = self.endings[left][next];
+                let here = number < endings;
+                number = if here { number } else { number - endings };
+                here
+            })?;
             word.push(member.c);
-            needs = needs.after(member.class)?;
-            last = Some(member);
+            state = next;
         }
         Some(word)
     }
 
-    /// What may come next, with the state that it leads to.
-    fn next(&self, needs: Needs, last: Option<Member>) -> impl Iterator<Item = (Member, usize)> + '_ {
-        let fresh = move |member: &&Member| last.is_none_or(|last| last.sound != member.sound);
-        self.alphabet.iter().filter(fresh).filter_map(move |&member| {
-            let needs = needs.after(member.class)?;
-            Some((member, self.state(needs, Some(member))))
-        })
+    /// Every word of `length`, one by one.
+    #[cfg(test)]
+    pub(super) fn all(&self, length: usize) -> Vec<String> {
+        let mut all = vec![(String::new(), self.start)];
+        for _ in 0..length {
+            let longer = |(word, state): &(String, usize)| {
+                let word = word.clone();
+                let moves = self.moves(*state);
+                moves.map(move |(member, next)| (format!("{word}{}", member.c), next))
+            };
+            all = all.iter().flat_map(longer).collect();
+        }
+        let met = |&(_, state): &(String, usize)| self.endings[0][state] == 1;
+        all.into_iter().filter(met).map(|(word, _)| word).collect()
     }
 
-    fn layer(&self, ways: impl Fn(Needs, Option<Member>) -> u128) -> Vec<u128> {
-        let mut layer = Vec::with_capacity(self.states());
-        for lower in 0..=self.needs.lower {
-            for upper in 0..=self.needs.upper {
-                for digits in 0..=self.needs.digits {
-                    for symbols in 0..=self.needs.symbols {
-                        let needs = Needs {
-                            lower,
-                            upper,
-                            digits,
-                            symbols,
-                        };
-                        layer.push(ways(needs, None));
-                        layer.extend(self.alphabet.iter().map(|&member| ways(needs, Some(member))));
-                    }
-                }
+    /// One more character that is allowed.
+    fn step(&self, ways: &[u128], allowed: impl Fn(char) -> bool) -> Vec<u128> {
+        let mut longer = vec![0; ways.len()];
+        for (state, &count) in ways.iter().enumerate().filter(|&(_, &count)| count > 0) {
+            for (_, next) in self.moves(state).filter(|(member, _)| allowed(member.c)) {
+                longer[next] += count;
             }
         }
-        layer
+        longer
     }
 
-    fn states(&self) -> usize {
-        let Needs {
-            lower,
-            upper,
-            digits,
-            symbols,
-        } = self.needs;
-        (lower + 1) * (upper + 1) * (digits + 1) * (symbols + 1) * (self.alphabet.len() + 1)
-    }
-
-    /// The place of a state in a layer, in the order in which [`Self::layer`] fills it.
-    fn state(&self, needs: Needs, last: Option<Member>) -> usize {
-        let place = |last: Member| self.alphabet.iter().position(|member| member.c == last.c);
-        let last = last.and_then(place).map_or(0, |place| place + 1);
-        let mut index = needs.lower;
-        index = index * (self.needs.upper + 1) + needs.upper;
-        index = index * (self.needs.digits + 1) + needs.digits;
-        index = index * (self.needs.symbols + 1) + needs.symbols;
-        index * (self.alphabet.len() + 1) + last
+    /// What may come next, with the state that it leads to.
+    fn moves(&self, state: usize) -> impl Iterator<Item = (Member, usize)> + '_ {
+        let width = self.alphabet.len() + 1;
+        let (need, last) = (state / width, state % width);
+        let sound = last.checked_sub(1).map(|last| self.alphabet[last].sound);
+        let members = self.alphabet.iter().enumerate();
+        members
+            .filter(move |(_, member)| sound != Some(member.sound))
+            .filter_map(move |(index, &member)| {
+                let need = self.after[need][member.class as usize]?;
+                Some((member, need * width + index + 1))
+            })
     }
 }
 
@@ -210,7 +233,9 @@ mod tests {
             digits: 1,
             symbols: 1,
         };
-        Words::new(members.collect(), needs, 6)
+        let mut words = Words::new(members.collect(), needs);
+        words.grow(6);
+        words
     }
 
     /// Every word, by trying all.
@@ -249,6 +274,7 @@ mod tests {
     fn counting_with_a_pattern_agrees_with_trying_all() {
         let words = small();
         let pattern = [|c: char| "dD".contains(c), |c: char| "2f".contains(c)];
+        assert_eq!(words.count_with(5, 4, &pattern), 0);
         for at in 0..=3 {
             let fits = |word: &&String| pattern.iter().zip(word.chars().skip(at)).all(|(fits, c)| fits(c));
             let expected = all(&words, 5).iter().filter(fits).count() as u128;

@@ -1,9 +1,9 @@
 //! Passwords made for ears: read out on a telephone, written on paper, typed once.
 //!
 //! Every password of the chosen length that meets the policy is equally likely, so the entropy is the logarithm of how
-//! many there are. That number is counted exactly ([`count`]), less an upper bound for those that the user's data and
+//! many there are. That number is counted exactly (`count.rs`), less an upper bound for those that the user's data and
 //! the dictionary rule out: what [`Generator::entropy_bits`] states is a proven lower bound. The alphabet, and why it
-//! is so small: [`alphabet`].
+//! is so small: `alphabet.rs`.
 //!
 //! Leaves out on purpose: how it is spoken (`speech::phrase`).
 
@@ -131,7 +131,7 @@ impl<'a> Generator<'a> {
             policy,
             person,
             dictionary,
-            words: Words::new(alphabet.clone(), needs, max),
+            words: Words::new(alphabet.clone(), needs),
             length: min,
             bits: 0.0,
         };
@@ -166,23 +166,23 @@ impl<'a> Generator<'a> {
         Err(GeneratorError::Exhausted)
     }
 
-    /// Settles on the shortest length that is strong enough, or else the strongest.
+    /// Settles on the shortest length that is strong enough, or else on the longest.
     fn reach(&mut self, config: &GeneratorConfig, max: usize, alphabet: &[Member]) -> Result<(), GeneratorError> {
+        let (wanted, floor) = (f64::from(config.entropy_bits), config.floor_bits);
         for length in self.length..=max {
-            let bits = self.bits_of(length, alphabet);
-            if bits >= self.bits {
-                (self.length, self.bits) = (length, bits);
+            self.words.grow(length);
+            let at_most = (self.words.count(length) as f64).log2();
+            if at_most >= wanted || length == max {
+                (self.length, self.bits) = (length, self.bits_of(length, alphabet));
             }
-            if self.bits >= f64::from(config.entropy_bits) {
+            if self.bits >= wanted {
                 return Ok(());
             }
         }
-        match self.bits >= f64::from(config.floor_bits) {
+        let bits = self.bits;
+        match bits >= f64::from(floor) {
             true => Ok(()),
-            false => Err(GeneratorError::TooWeak {
-                bits: self.bits,
-                floor: config.floor_bits,
-            }),
+            false => Err(GeneratorError::TooWeak { bits, floor }),
         }
     }
 
@@ -267,4 +267,224 @@ pub fn group_sizes(length: usize) -> Vec<usize> {
 pub fn keypad_form(password: &Secret) -> Digits {
     let keys = password.expose().chars();
     keys.map(|c| keypad::key_of(c).unwrap_or(Digit::Star)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rand::SeedableRng as _;
+    use rand::rngs::StdRng;
+
+    use super::super::policy::{NoDictionary, Symbols, WordList, merge};
+    use super::*;
+
+    fn nobody() -> Person {
+        Person::default()
+    }
+
+    fn with<T>(policy: &Policy, person: &Person, test: impl FnOnce(Result<Generator<'_>, GeneratorError>) -> T) -> T {
+        let merged = merge([("system", policy)]).unwrap();
+        test(Generator::new(
+            &merged,
+            person,
+            &NoDictionary,
+            &GeneratorConfig::default(),
+        ))
+    }
+
+    fn length_and_bits(policy: &Policy) -> Result<(usize, f64), GeneratorError> {
+        with(policy, &nobody(), |made| {
+            made.map(|made| (made.length(), made.entropy_bits()))
+        })
+    }
+
+    #[test]
+    fn fifty_bits_take_fourteen_characters_of_a_classic_policy() {
+        let (length, bits) = length_and_bits(&Policy::classic()).unwrap();
+        assert_eq!(length, 14);
+        assert!((50.0..51.5).contains(&bits), "{bits}");
+        assert_eq!(length_and_bits(&Policy::nist()).unwrap().0, 15);
+    }
+
+    #[test]
+    fn a_system_with_a_short_maximum_gets_the_strongest_that_fits_or_nothing() {
+        let up_to = |max_length| Policy {
+            min_length: 6,
+            max_length,
+            ..Policy::classic()
+        };
+        let (length, bits) = length_and_bits(&up_to(8)).unwrap();
+        assert_eq!(length, 8);
+        assert!((28.0..30.0).contains(&bits), "{bits}");
+        let too_weak = length_and_bits(&up_to(7)).unwrap_err();
+        assert!(
+            matches!(too_weak, GeneratorError::TooWeak { floor: 28, .. }),
+            "{too_weak}"
+        );
+    }
+
+    #[test]
+    fn nobody_is_read_more_than_24_characters() {
+        let at_least = |min_length| Policy {
+            min_length,
+            ..Policy::classic()
+        };
+        assert_eq!(length_and_bits(&at_least(24)).unwrap().0, 24);
+        assert_eq!(length_and_bits(&at_least(25)), Err(GeneratorError::TooLong { min: 25 }));
+    }
+
+    #[test]
+    fn symbols_appear_as_many_as_the_policy_wants() {
+        for (min_symbols, min_classes, expected) in [(0, 3, 0), (0, 4, 1), (2, 4, 2)] {
+            let policy = Policy {
+                min_symbols,
+                min_classes,
+                ..Policy::classic()
+            };
+            let password = with(&policy, &nobody(), |made| {
+                made.unwrap().generate(&mut StdRng::seed_from_u64(1)).unwrap()
+            });
+            let symbols = password.expose().chars().filter(|c| c.is_ascii_punctuation());
+            assert_eq!(symbols.count(), expected);
+        }
+        let unreadable = Policy {
+            min_symbols: 1,
+            symbols: "'`".parse().unwrap(),
+            ..Policy::classic()
+        };
+        assert_eq!(length_and_bits(&unreadable), Err(GeneratorError::Symbols));
+    }
+
+    #[test]
+    fn the_largest_count_does_not_overflow() {
+        let policy = Policy {
+            min_length: 24,
+            min_symbols: 8,
+            symbols: Symbols::all(),
+            ..Policy::classic()
+        };
+        assert!(length_and_bits(&policy).unwrap().1 < 128.0);
+        let odd = Policy {
+            symbols: "!#()-/<>[\\]^_{}~".parse().unwrap(),
+            ..policy
+        };
+        let (_, bits) = length_and_bits(&odd).unwrap();
+        assert!((90.0..128.0).contains(&bits), "{bits}");
+    }
+
+    #[test]
+    fn stated_entropy_is_a_lower_bound_also_with_user_data_and_dictionary() {
+        // Short enough to look at all of them.
+        let policy = Policy {
+            min_length: 4,
+            max_length: 4,
+            forbid_user_data: true,
+            ..Policy::classic()
+        };
+        let merged = merge([("system", &policy)]).unwrap();
+        let (person, dictionary) = (Person::new(["Dr. Hmrd", "mr4"]), WordList::new(["dh24"]));
+        let alphabet = alphabet(policy.symbols);
+        let mut words = Words::new(alphabet.clone(), needs(&policy));
+        words.grow(4);
+        let all = words.all(4);
+        let generator = Generator {
+            policy: merged.policy(),
+            person: &person,
+            dictionary: &dictionary,
+            words,
+            length: 4,
+            bits: 0.0,
+        };
+        let good = |word: &&String| {
+            policy
+                .check(&Secret::new((*word).clone()), &person, &dictionary)
+                .is_empty()
+        };
+        let possible = (all.iter().filter(good).count() as f64).log2();
+        let stated = generator.bits_of(4, &alphabet);
+        assert!(stated <= possible && stated > possible - 0.1, "{stated} {possible}");
+        assert!(possible < (all.len() as f64).log2());
+    }
+
+    #[test]
+    fn groups_have_three_or_four_characters() {
+        for length in 6..=24 {
+            let sizes = group_sizes(length);
+            assert_eq!(sizes.iter().sum::<usize>(), length);
+            assert!(sizes.iter().all(|size| (3..=4).contains(size)), "{sizes:?}");
+        }
+        assert_eq!(group_sizes(14), [4, 4, 3, 3]);
+        assert_eq!(group_sizes(5), [3, 2]);
+        assert!(group_sizes(0).is_empty());
+    }
+
+    #[test]
+    fn the_keypad_form_has_one_key_for_each_character() {
+        let form = keypad_form(&Secret::new("Dh7$2R4?m".into()));
+        assert_eq!(Some(form), Digits::parse("347*274*6"));
+    }
+
+    #[test]
+    fn settings_are_checked_at_their_boundaries() {
+        let check = |entropy_bits, floor_bits| {
+            let config = GeneratorConfig {
+                entropy_bits,
+                floor_bits,
+            };
+            config.check().is_ok()
+        };
+        assert!(check(28, 28) && check(80, 20) && check(80, 80));
+        assert!(!check(27, 20) && !check(81, 20) && !check(50, 19) && !check(50, 51));
+        assert!(GeneratorConfig::default().check().is_ok());
+    }
+
+    #[test]
+    fn a_broken_dictionary_ends_the_search() {
+        struct Everything;
+        impl Dictionary for Everything {
+            fn contains(&self, _likeness: &str) -> bool {
+                true
+            }
+            fn size(&self) -> usize {
+                1
+            }
+        }
+        let (policy, person) = (Policy::classic(), nobody());
+        let merged = merge([("system", &policy)]).unwrap();
+        let generator = Generator::new(&merged, &person, &Everything, &GeneratorConfig::default()).unwrap();
+        let outcome = generator.generate(&mut StdRng::seed_from_u64(1));
+        assert_eq!(outcome.unwrap_err(), GeneratorError::Exhausted);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(8))]
+        #[test]
+        fn every_password_meets_its_policy(
+            seed: u64, min in 1..16_u16, lower in 0..3_u16, upper in 0..3_u16, digits in 0..3_u16, symbols in 0..3_u16,
+            classes in 0..=4_u8, repeat in 1..3_u16, sequence in 2..4_u16, name in "[a-z]{3,8} [dfhmrat]{3}",
+        ) {
+            let policy = Policy {
+                min_length: min,
+                min_lower: lower,
+                min_upper: upper,
+                min_digits: digits,
+                min_symbols: symbols,
+                min_classes: classes,
+                max_repeat: Some(repeat),
+                max_sequence: Some(sequence),
+                ..Policy::classic()
+            };
+            let person = Person::new([name.as_str()]);
+            let mut rng = StdRng::seed_from_u64(seed);
+            with(&policy, &person, |made| {
+                let made = made.unwrap();
+                assert!(made.entropy_bits() >= 50.0);
+                for _ in 0..5 {
+                    let password = made.generate(&mut rng).unwrap();
+                    assert_eq!(policy.check(&password, &person, &NoDictionary), []);
+                    assert_eq!(password.expose().chars().count(), made.length());
+                }
+            });
+        }
+    }
 }
