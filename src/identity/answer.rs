@@ -209,3 +209,121 @@ fn words(text: &str) -> String {
     words.extend(keypad::fold(text).filter(|c| c.is_alphanumeric()));
     words
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn format(text: &str) -> AnswerFormat {
+        text.parse().unwrap()
+    }
+
+    fn enroll(kind: &str, channel: Channel, text: &str) -> Result<String, AnswerError> {
+        let answer = Answer::enrolled(&format(kind), channel, &Secret::new(text.into()))?;
+        Ok(answer.expose().to_owned())
+    }
+
+    #[test]
+    fn what_is_keyed_meets_what_was_enrolled() {
+        for (kind, text, keys) in [
+            ("digits 4-8", "00-47 11", "004711#"),
+            ("date MMDD", "3 April 1987", "0403"),
+            ("date DDMMYYYY", "1987-04-03", "03041987"),
+            ("spelled 3-20", "Łódź", "5639"),
+            ("spelled 3-20", "St. John's", "7856467"),
+        ] {
+            let enrolled = Answer::enrolled(&format(kind), Channel::Phone, &Secret::new(text.into())).unwrap();
+            assert_eq!(enrolled, Answer::keyed(&Digits::parse(keys).unwrap()), "{text}");
+        }
+    }
+
+    #[test]
+    fn words_stay_words_at_a_desk() {
+        assert_eq!(
+            enroll("spelled 3-20", Channel::Assisted, "St. John's").as_deref(),
+            Ok("stjohns")
+        );
+        assert_eq!(
+            enroll("spelled 3-20", Channel::SelfService, "  ŁÓDŹ ").as_deref(),
+            Ok("lodz")
+        );
+        assert_eq!(enroll("spelled 3-20", Channel::Phone, "Łódź").as_deref(), Ok("5639"));
+        assert_eq!(enroll("digits 3-20", Channel::Assisted, "47 11").as_deref(), Ok("4711"));
+    }
+
+    #[test]
+    fn length_is_counted_in_keys_and_both_ends_are_allowed() {
+        let wrong = Err(AnswerError::Length { min: 4, max: 6 });
+        for kind in ["digits 4-6", "spelled 4-6"] {
+            assert_eq!(enroll(kind, Channel::Phone, "1-2-3"), wrong);
+            assert_eq!(enroll(kind, Channel::Phone, "1234").as_deref(), Ok("1234"));
+            assert_eq!(enroll(kind, Channel::Phone, "123456").as_deref(), Ok("123456"));
+            assert_eq!(enroll(kind, Channel::Phone, "1234567"), wrong);
+        }
+        assert_eq!(
+            enroll("digits 1-6", Channel::Phone, "one"),
+            Err(AnswerError::NotANumber)
+        );
+    }
+
+    #[test]
+    fn texts_beyond_256_bytes_are_not_looked_at() {
+        let blanks = |count| format!("4711{}", " ".repeat(count));
+        assert_eq!(
+            enroll("digits 4-8", Channel::Phone, &blanks(252)).as_deref(),
+            Ok("4711")
+        );
+        assert_eq!(
+            enroll("digits 4-8", Channel::Phone, &blanks(253)),
+            Err(AnswerError::TooLong)
+        );
+    }
+
+    #[test]
+    fn what_is_typed_is_never_an_error_and_nothing_at_worst() {
+        let typed = |text: &str| Answer::typed(&format("date MMDD"), Channel::Assisted, &Secret::new(text.into()));
+        assert_eq!(typed("3.4.").expose(), "0403");
+        assert_eq!(typed("dunno").expose(), "");
+    }
+
+    #[test]
+    fn formats_round_trip_as_text() {
+        for text in ["digits 4-8", "date DDMMYYYY", "spelled 3-64"] {
+            assert_eq!(format(text).to_string(), text);
+        }
+        for bad in [
+            "",
+            "digits",
+            "digits 0-4",
+            "digits 5-4",
+            "digits 4-65",
+            "words 3-4",
+            "date MM",
+            "digits 4",
+        ] {
+            assert!(bad.parse::<AnswerFormat>().is_err(), "{bad}");
+        }
+        let keys = format("date MMDD").keys();
+        assert_eq!((keys.min(), keys.max()), (4, 4));
+    }
+
+    #[test]
+    fn debug_never_shows_an_answer() {
+        assert_eq!(
+            format!("{:?}", Answer::keyed(&Digits::parse("4711").unwrap())),
+            "Answer([secret])"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn normal_forms_are_stable(text in "\\PC{0,40}", phone: bool) {
+            let channel = if phone { Channel::Phone } else { Channel::Assisted };
+            if let Ok(normal) = enroll("spelled 1-64", channel, &text) {
+                prop_assert_eq!(enroll("spelled 1-64", channel, &normal), Ok(normal));
+            }
+        }
+    }
+}

@@ -287,3 +287,183 @@ fn phc(params: &Params, salt: &[u8], hash: &[u8]) -> Result<AnswerHash, HashErro
     };
     Ok(AnswerHash(phc.to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng as _;
+    use rand::rngs::StdRng;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::digit::Digits;
+
+    const CHEAP: HashConfig = HashConfig {
+        memory_kib: 8,
+        passes: 1,
+    };
+
+    fn pepper(number: u32) -> Pepper {
+        Pepper::new(PepperId(number), [u8::try_from(number).unwrap(); 32])
+    }
+
+    fn hasher(peppers: Vec<Pepper>) -> AnswerHasher {
+        AnswerHasher::new(CHEAP, Peppers::new(peppers).unwrap()).unwrap()
+    }
+
+    fn context() -> AnswerContext {
+        AnswerContext {
+            user: UserId::from_uuid(Uuid::from_u128(1)),
+            question: QuestionId::from_uuid(Uuid::from_u128(2)),
+            channel: Channel::Phone,
+        }
+    }
+
+    fn answer(keys: &str) -> Answer {
+        Answer::keyed(&Digits::parse(keys).unwrap())
+    }
+
+    fn hash(hasher: &AnswerHasher, keys: &str) -> AnswerHash {
+        let mut rng = StdRng::seed_from_u64(1);
+        hasher.hash(context(), &answer(keys), &mut rng).unwrap()
+    }
+
+    #[test]
+    fn the_enrolled_answer_is_right_and_every_other_is_wrong() {
+        let hasher = hasher(vec![pepper(1)]);
+        let stored = hash(&hasher, "0403");
+        let verify = |keys| hasher.verify(context(), Some(&stored), &answer(keys));
+        assert_eq!(verify("0403"), Ok(Verdict::Right));
+        for wrong in ["0304", "403", "04030", ""] {
+            assert_eq!(verify(wrong), Ok(Verdict::Wrong), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_hash_counts_only_for_its_user_question_and_channel() {
+        let hasher = hasher(vec![pepper(1)]);
+        let stored = hash(&hasher, "0403");
+        let here = context();
+        let other_user = AnswerContext {
+            user: UserId::from_uuid(Uuid::from_u128(9)),
+            ..here
+        };
+        let other_question = AnswerContext {
+            question: QuestionId::from_uuid(Uuid::from_u128(9)),
+            ..here
+        };
+        let other_channel = AnswerContext {
+            channel: Channel::Assisted,
+            ..here
+        };
+        for elsewhere in [other_user, other_question, other_channel] {
+            assert_eq!(
+                hasher.verify(elsewhere, Some(&stored), &answer("0403")),
+                Ok(Verdict::Wrong)
+            );
+        }
+    }
+
+    #[test]
+    fn nothing_enrolled_and_an_empty_answer_are_never_right() {
+        let hasher = hasher(vec![pepper(1)]);
+        assert_eq!(hasher.verify(context(), None, &answer("0403")), Ok(Verdict::Wrong));
+        let empty = hash(&hasher, "");
+        assert_eq!(hasher.verify(context(), Some(&empty), &answer("")), Ok(Verdict::Wrong));
+    }
+
+    #[test]
+    fn an_older_pepper_still_verifies_and_asks_for_a_new_hash() {
+        let stored = hash(&hasher(vec![pepper(1)]), "0403");
+        let rotated = hasher(vec![pepper(1), pepper(2)]);
+        let verify = |keys| rotated.verify(context(), Some(&stored), &answer(keys));
+        assert_eq!(verify("0403"), Ok(Verdict::RightButStale));
+        assert_eq!(verify("0404"), Ok(Verdict::Wrong));
+        assert_eq!(
+            rotated.verify(context(), Some(&hash(&rotated, "0403")), &answer("0403")),
+            Ok(Verdict::Right)
+        );
+    }
+
+    #[test]
+    fn older_work_factors_still_verify_and_ask_for_a_new_hash() {
+        let stored = hash(&hasher(vec![pepper(1)]), "0403");
+        let config = HashConfig {
+            memory_kib: 16,
+            ..CHEAP
+        };
+        let harder = AnswerHasher::new(config, Peppers::single(pepper(1))).unwrap();
+        assert_eq!(
+            harder.verify(context(), Some(&stored), &answer("0403")),
+            Ok(Verdict::RightButStale)
+        );
+    }
+
+    #[test]
+    fn a_database_without_its_pepper_verifies_nothing() {
+        let stored = hash(&hasher(vec![pepper(1)]), "0403");
+        let missing = Err(HashError::PepperMissing { id: PepperId(1) });
+        assert_eq!(
+            hasher(vec![pepper(2)]).verify(context(), Some(&stored), &answer("0403")),
+            missing
+        );
+        let forged = hasher(vec![Pepper::new(PepperId(1), [9; 32])]);
+        assert_eq!(
+            forged.verify(context(), Some(&stored), &answer("0403")),
+            Ok(Verdict::Wrong)
+        );
+    }
+
+    #[test]
+    fn damaged_rows_are_told_from_wrong_answers() {
+        let hasher = hasher(vec![pepper(1)]);
+        let good = hash(&hasher, "0403");
+        let huge = good.as_str().replace("m=8", "m=4194304");
+        let slow = good.as_str().replace("t=1", "t=4000000");
+        let other = good.as_str().replace("argon2id", "argon2i");
+        let keyless = good.as_str().replace(",keyid=AAAAAQ", "");
+        for bad in [
+            "",
+            "x",
+            "$argon2id$v=19",
+            &huge,
+            &slow,
+            &other,
+            &keyless,
+            &good.as_str()[..60],
+        ] {
+            let stored = AnswerHash::from_stored(bad.into());
+            let verdict = hasher.verify(context(), Some(&stored), &answer("0403"));
+            assert_eq!(verdict, Err(HashError::Malformed), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_stored_is_a_phc_string_with_the_number_of_the_pepper() {
+        let stored = hash(&hasher(vec![pepper(1)]), "0403");
+        assert!(
+            stored.as_str().starts_with("$argon2id$v=19$m=8,t=1,p=1,keyid=AAAAAQ$"),
+            "{}",
+            stored.as_str()
+        );
+        assert_eq!(format!("{stored:?}"), "[answer hash]");
+    }
+
+    #[test]
+    fn equal_answers_are_stored_differently() {
+        let hasher = hasher(vec![pepper(1)]);
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut hash = || hasher.hash(context(), &answer("0403"), &mut rng).unwrap();
+        assert_ne!(hash(), hash());
+    }
+
+    #[test]
+    fn work_factors_are_checked_at_their_boundaries() {
+        let check = |memory_kib, passes| {
+            let config = HashConfig { memory_kib, passes };
+            AnswerHasher::new(config, Peppers::single(pepper(1))).is_ok()
+        };
+        assert!(check(8, 1) && check(1 << 20, 64));
+        assert!(!check(7, 1) && !check((1 << 20) + 1, 1) && !check(8, 0) && !check(8, 65));
+        assert_eq!(HashConfig::default().memory_kib, 19_456);
+    }
+}

@@ -284,3 +284,126 @@ fn hash(previous: &ChainHash, entry: &Entry) -> ChainHash {
     }
     ChainHash(sha.finalize().into())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn chain(length: u64) -> (Vec<Link>, Head) {
+        let mut head = Head::empty();
+        let links = (1..=length).map(|number| {
+            let at = Timestamp::from_millis(i64::try_from(number).unwrap() * 1000);
+            head.append(at, format!("ET_{}", number % 3), format!("{{\"number\":{number}}}"))
+        });
+        (links.collect(), head)
+    }
+
+    fn check(links: &[Link], anchors: &[Anchor]) -> Result<Head, Broken> {
+        verify(links, anchors.to_vec())
+    }
+
+    #[test]
+    fn an_untouched_chain_leads_to_its_head() {
+        for length in [0, 1, 5] {
+            let (links, head) = chain(length);
+            assert_eq!(check(&links, &[head]), Ok(head));
+        }
+    }
+
+    /// The hash was computed by another implementation (Python's hashlib), so that chains can be verified without us.
+    #[test]
+    fn the_encoding_is_fixed() {
+        let (links, _) = chain(1);
+        assert_eq!(
+            links[0].hash.to_string(),
+            "ca85c0a301dfd478783c6e3548fbc549607efd7524c0abd600a1d6e56f1833ff"
+        );
+    }
+
+    #[test]
+    fn each_kind_of_damage_is_named_where_it_is_first_seen() {
+        let (links, _) = chain(5);
+        let broken = |damage: fn(&mut Vec<Link>)| {
+            let mut links = links.clone();
+            damage(&mut links);
+            check(&links, &[]).unwrap_err()
+        };
+        assert_eq!(
+            broken(|links| links[2].entry.fields = "{\"number\":4}".into()),
+            Broken::Changed { sequence: 3 }
+        );
+        assert_eq!(
+            broken(|links| links[2].entry.at = Timestamp::from_millis(2999)),
+            Broken::Changed { sequence: 3 }
+        );
+        assert_eq!(
+            broken(|links| links[2].hash = ChainHash::seed()),
+            Broken::Changed { sequence: 3 }
+        );
+        assert_eq!(
+            broken(|links| {
+                links[2].entry.name.clear();
+                links[2].hash = hash(&links[2].previous, &links[2].entry);
+            }),
+            Broken::Previous { sequence: 4 }
+        );
+        let sequence = |expected, found| Broken::Sequence { expected, found };
+        assert_eq!(broken(|links| drop(links.remove(2))), sequence(3, 4));
+        assert_eq!(broken(|links| drop(links.remove(0))), sequence(1, 2));
+        assert_eq!(broken(|links| links.swap(1, 2)), sequence(2, 3));
+        assert_eq!(broken(|links| links.insert(2, links[1].clone())), sequence(3, 2));
+    }
+
+    #[test]
+    fn a_missing_end_shows_against_an_anchor_only() {
+        let (links, head) = chain(5);
+        assert!(check(&links[..3], &[]).is_ok());
+        let truncated = Broken::Truncated { found: 3, anchored: 5 };
+        assert_eq!(check(&links[..3], &[head]), Err(truncated));
+        assert_eq!(check(&[], &[head]), Err(Broken::Truncated { found: 0, anchored: 5 }));
+    }
+
+    #[test]
+    fn a_chain_written_anew_shows_against_an_anchor_only() {
+        let (_, anchored) = chain(3);
+        let mut head = Head::empty();
+        let forged: Vec<_> = (0..5)
+            .map(|_| head.append(Timestamp::default(), "ET_NOTHING".into(), "{}".into()))
+            .collect();
+        assert_eq!(check(&forged, &[]), Ok(head));
+        assert_eq!(check(&forged, &[anchored]), Err(Broken::Rewritten { sequence: 3 }));
+    }
+
+    #[test]
+    fn anchors_round_trip_as_text() {
+        let (_, head) = chain(5);
+        assert_eq!(head.to_string().parse(), Ok(head));
+        let multibyte = format!("1:{}", "é".repeat(32));
+        for bad in ["", "1", "1:", "x:00", "1:zz", &multibyte] {
+            assert_eq!(bad.parse::<Head>(), Err(ParseHeadError), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_damage_but_a_missing_end_is_found_without_an_anchor(
+            kind in 0..6_u8, at in 0..6_usize, other in 0..6_usize, byte: u8,
+        ) {
+            let (mut links, head) = chain(7);
+            let original = links.clone();
+            match kind {
+                0 => links[at].entry.fields.push(char::from(byte)),
+                1 => links[at].entry.name.insert(0, char::from(byte)),
+                2 => links[at].entry.sequence ^= u64::from(byte),
+                3 => drop(links.remove(at)),
+                4 => links.swap(at, other),
+                _ => links.insert(at, original[other].clone()),
+            }
+            prop_assume!(links != original);
+            prop_assert!(check(&links, &[]).is_err());
+            prop_assert!(check(&links, &[head]).is_err());
+        }
+    }
+}

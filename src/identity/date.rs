@@ -262,3 +262,126 @@ fn month_named(text: &str) -> Option<u16> {
         .position(|name| text.len() >= 3 && name.starts_with(&text))?;
     u16::try_from(index + 1).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn apply(mask: &str, text: &str) -> Result<String, DateError> {
+        mask.parse::<DateMask>().unwrap().apply(text)
+    }
+
+    #[test]
+    fn masks_need_day_and_month_and_may_have_one_year() {
+        for (text, digits) in [("MMDD", 4), ("DD.MM.YY", 6), ("DDMMYYYY", 8), ("YYYY-MM-DD", 8)] {
+            assert_eq!(text.parse::<DateMask>().unwrap().digits(), digits, "{text}");
+        }
+        for bad in [
+            "",
+            "MM",
+            "DDDD",
+            "YYYY",
+            "MMDDYYYYYY",
+            "MMDDYYYYYYYY",
+            "MMDDhh",
+            "mmdd",
+            "DDMMYYYYMM",
+        ] {
+            assert_eq!(bad.parse::<DateMask>(), Err(MaskError), "{bad}");
+        }
+        assert_eq!("DD.MM.YYYY".parse::<DateMask>().unwrap().to_string(), "DDMMYYYY");
+    }
+
+    #[test]
+    fn one_date_in_many_spellings_is_one_answer() {
+        for text in [
+            "1987-04-03",
+            "19870403",
+            "3.4.1987",
+            "03.04.1987",
+            "3. 4. 1987",
+            "3 April 1987",
+            "3rd April 1987",
+            "Apr 3, 1987",
+            "april 3 1987",
+        ] {
+            assert_eq!(apply("YYYYMMDD", text).as_deref(), Ok("19870403"), "{text}");
+        }
+        for text in ["0403", "3.4.", "3 April", "April 3rd", "1987-04-03", "3.4.1987"] {
+            assert_eq!(apply("MMDD", text).as_deref(), Ok("0403"), "{text}");
+        }
+        assert_eq!(apply("DDMMYY", "30/4/1987").as_deref(), Ok("300487"));
+        assert_eq!(apply("DDMMYY", "4/30/87").as_deref(), Ok("300487"));
+        assert_eq!(apply("DDMM", "4/4").as_deref(), Ok("0404"));
+    }
+
+    #[test]
+    fn a_date_with_two_readings_is_refused() {
+        assert_eq!(apply("MMDD", "3/4/1987"), Err(DateError::Ambiguous));
+        assert_eq!(apply("MMDD", "3-4"), Err(DateError::Ambiguous));
+    }
+
+    #[test]
+    fn the_calendar_is_kept() {
+        for (text, good) in [
+            ("1988-02-29", true),
+            ("1987-02-29", false),
+            ("2000-02-29", true),
+            ("1900-02-29", false),
+            ("29.2.", true),
+            ("30.2.", false),
+            ("1987-04-30", true),
+            ("1987-04-31", false),
+            ("1987-12-31", true),
+            ("1987-13-01", false),
+            ("1987-00-10", false),
+            ("1987-01-00", false),
+        ] {
+            let expected = if good { None } else { Some(DateError::NoSuchDay) };
+            assert_eq!(apply("MMDD", text).err(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_year_must_be_there_as_the_mask_wants_it() {
+        assert_eq!(apply("DDMMYYYY", "3 April"), Err(DateError::NoYear));
+        assert_eq!(apply("DDMMYYYY", "3.4.87"), Err(DateError::NoYear));
+        assert_eq!(apply("DDMMYY", "3.4.87").as_deref(), Ok("030487"));
+    }
+
+    #[test]
+    fn what_is_no_date_is_refused() {
+        for text in [
+            "",
+            "19871",
+            "april",
+            "my birthday",
+            "1-2-3-4",
+            "3 4 April",
+            "3.Foo.1987",
+            "004.3.1987",
+            "3 may june",
+        ] {
+            assert_eq!(apply("MMDD", text), Err(DateError::Unreadable), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused_without_a_panic(text in "\\PC{0,30}") {
+            let keyed = apply("DDMMYYYY", &text);
+            prop_assert!(keyed.is_err() || keyed.is_ok_and(|keys| keys.len() == 8));
+        }
+
+        #[test]
+        fn the_digits_of_a_mask_are_read_as_they_are_written(day in 1..=28_u8, month in 1..=12_u8, year in 1000..=9999_u16) {
+            let iso = format!("{year}-{month:02}-{day:02}");
+            for mask in ["MMDD", "DDMMYY", "YYYYMMDD", "DDMMYYYY"] {
+                let keys = apply(mask, &iso).unwrap();
+                prop_assert_eq!(apply(mask, &keys), Ok(keys));
+            }
+        }
+    }
+}

@@ -120,3 +120,112 @@ impl DecoyPool {
         self.questions.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::pepper::{Pepper, PepperId};
+    use super::*;
+
+    fn peppers() -> Peppers {
+        Peppers::single(Pepper::new(PepperId(1), [7; 32]))
+    }
+
+    fn decoy(keys: &str) -> Decoy {
+        Decoy::new(&peppers(), &KeypadId::from_number(keys).unwrap(), None)
+    }
+
+    fn pool(weights: &[u32], counts: &[(usize, u32)]) -> DecoyPool {
+        let questions = weights.iter().zip(1..).map(|(&weight, number)| PooledQuestion {
+            question: question(number),
+            weight,
+        });
+        DecoyPool::new(questions.collect(), counts.to_vec())
+    }
+
+    fn question(number: u128) -> QuestionId {
+        QuestionId::from_uuid(Uuid::from_u128(number))
+    }
+
+    #[test]
+    fn a_decoy_is_the_same_after_a_restart() {
+        let pool = pool(&[1; 10], &[(4, 1)]);
+        let (before, after) = (decoy("4711"), decoy("4711"));
+        assert_eq!(before.user(), after.user());
+        assert_eq!(before.subject(&peppers()), after.subject(&peppers()));
+        assert_eq!(before.enrolled(&peppers(), &pool), after.enrolled(&peppers(), &pool));
+    }
+
+    #[test]
+    fn other_keys_or_another_second_entry_are_another_decoy() {
+        let id = KeypadId::from_number("4711").unwrap();
+        let second = |keys: &str| Decoy::new(&peppers(), &id, Some(&Digits::parse(keys).unwrap()));
+        let all = [decoy("4711"), decoy("4712"), second("12"), second("13")];
+        for (index, one) in all.iter().enumerate() {
+            assert!(all[..index].iter().all(|other| other.user() != one.user()));
+        }
+    }
+
+    #[test]
+    fn without_the_pepper_nobody_can_tell_what_a_decoy_is_asked() {
+        let pool = pool(&[1; 20], &[(5, 1)]);
+        let other = Peppers::single(Pepper::new(PepperId(1), [8; 32]));
+        let there = Decoy::new(&other, &KeypadId::from_number("4711").unwrap(), None);
+        assert_ne!(decoy("4711").enrolled(&peppers(), &pool), there.enrolled(&other, &pool));
+    }
+
+    #[test]
+    fn questions_come_as_often_as_real_users_have_them() {
+        let pool = pool(&[8, 1, 0, 1, 1], &[(1, 1)]);
+        let mut seen = [0; 6];
+        for number in 0..2200 {
+            let enrolled = decoy(&number.to_string()).enrolled(&peppers(), &pool);
+            assert_eq!(enrolled.len(), 1);
+            seen[enrolled[0].as_uuid().as_u128() as usize] += 1;
+        }
+        // 1600 and three times 200 expected.
+        assert!((1500..1700).contains(&seen[1]), "{seen:?}");
+        assert!(
+            [seen[2], seen[4], seen[5]]
+                .iter()
+                .all(|count| (140..260).contains(count)),
+            "{seen:?}"
+        );
+        assert_eq!(seen[3], 0);
+    }
+
+    #[test]
+    fn as_many_questions_as_real_users_have() {
+        let pool = pool(&[1; 9], &[(5, 1), (3, 3)]);
+        let lengths = (0..2000).map(|number| decoy(&number.to_string()).enrolled(&peppers(), &pool).len());
+        let three = lengths
+            .inspect(|&count| assert!(count == 3 || count == 5))
+            .filter(|&count| count == 3);
+        assert!((1400..1600).contains(&three.count()));
+    }
+
+    #[test]
+    fn a_small_pool_gives_what_it_has() {
+        assert_eq!(decoy("1").enrolled(&peppers(), &pool(&[1, 1], &[(4, 1)])).len(), 2);
+        assert_eq!(decoy("1").enrolled(&peppers(), &pool(&[1, 1, 1], &[])).len(), 3);
+        assert!(decoy("1").enrolled(&peppers(), &DecoyPool::default()).is_empty());
+    }
+
+    #[test]
+    fn a_new_question_in_the_pool_changes_few_decoys() {
+        let (old, new) = (pool(&[1; 20], &[(3, 1)]), pool(&[1; 21], &[(3, 1)]));
+        let changed = (0..1000).filter(|number| {
+            let decoy = decoy(&number.to_string());
+            decoy.enrolled(&peppers(), &old) != decoy.enrolled(&peppers(), &new)
+        });
+        // One in seven draws the new one.
+        assert!((90..200).contains(&changed.count()));
+    }
+
+    #[test]
+    fn dice_stay_within_their_bounds() {
+        for number in 0..1000_u32 {
+            let dice = decoy("1").dice(&peppers(), "test", &number.to_be_bytes());
+            assert!(dice > 0.0 && dice < 1.0);
+        }
+    }
+}

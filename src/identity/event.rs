@@ -403,3 +403,81 @@ impl Event {
         Ok(Self { id, at, origin, kind })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn event() -> Event {
+        Event {
+            id: EventId::from_uuid(Uuid::from_u128(1)),
+            at: Timestamp::from_millis(1_000),
+            origin: Origin {
+                door: Door::Phone,
+                actor: Actor::Caller,
+                session: Some(SessionId::from_uuid(Uuid::from_u128(2))),
+                user: Some(UserId::from_uuid(Uuid::from_u128(3))),
+            },
+            kind: EventKind::ResetSucceeded {
+                reset: ResetId::from_uuid(Uuid::from_u128(4)),
+                account: AccountId::from_uuid(Uuid::from_u128(5)),
+                system: "directory".into(),
+                expired: true,
+            },
+        }
+    }
+
+    #[test]
+    fn the_record_has_stable_names_in_a_stable_order() {
+        assert_eq!(
+            event().to_json(),
+            "{\"id\":\"00000000-0000-0000-0000-000000000001\",\"door\":\"phone\",\"actor\":{\"kind\":\"caller\"},\
+             \"session\":\"00000000-0000-0000-0000-000000000002\",\"user\":\"00000000-0000-0000-0000-000000000003\",\
+             \"event\":\"ET_ADMIN_RESET_SUCCESS\",\"fields\":{\"reset\":\"00000000-0000-0000-0000-000000000004\",\
+             \"account\":\"00000000-0000-0000-0000-000000000005\",\"system\":\"directory\",\"expired\":true}}"
+        );
+    }
+
+    #[test]
+    fn records_round_trip() {
+        let staff = Event {
+            origin: Origin {
+                door: Door::Cli,
+                actor: Actor::Staff { login: "root".into() },
+                session: None,
+                user: None,
+            },
+            kind: EventKind::UserReleased {},
+            ..event()
+        };
+        for event in [event(), staff] {
+            assert_eq!(Event::from_json(event.at, &event.to_json()).unwrap(), event);
+        }
+        assert!(Event::from_json(Timestamp::default(), "{}").is_err());
+    }
+
+    #[test]
+    fn names_are_unique_and_those_that_others_know_are_among_them() {
+        let names: BTreeSet<_> = EventKind::NAMES.iter().collect();
+        assert_eq!(names.len(), EventKind::NAMES.len());
+        assert!(names.iter().all(|name| name.starts_with("ET_")));
+        for known in [
+            "ET_ADMIN_RESET_SUCCESS",
+            "ET_ADMIN_RESET_FAILURE",
+            "ET_ADMIN_UNLOCK_SUCCESS",
+            "ET_ADMIN_UNLOCK_FAILURE",
+        ] {
+            assert!(names.contains(&known), "{known}");
+        }
+        assert_eq!(event().kind.name(), "ET_ADMIN_RESET_SUCCESS");
+    }
+
+    #[test]
+    fn calling_numbers_are_masked_when_they_come_in() {
+        assert_eq!(Masked::of("+15551234567").as_str(), "**********67");
+    }
+}

@@ -20,10 +20,11 @@
 //! reset("alice at the directory");
 //! ```
 //!
-//! ```compile_fail,E0599
-//! # fn copy(evidence: &passline::identity::evidence::Evidence) {
-//! let second: passline::identity::evidence::Evidence = evidence.clone();
-//! # }
+//! ```compile_fail,E0308
+//! use passline::identity::evidence::Evidence;
+//! fn copy(evidence: &Evidence) -> Evidence {
+//!     evidence.clone()
+//! }
 //! ```
 //!
 //! That it is *live* (not revoked, its session not ended, its user not locked meanwhile) only the store can know; the
@@ -175,5 +176,74 @@ impl Evidence {
     #[must_use]
     pub fn expires(&self) -> Timestamp {
         self.expires
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng as _;
+    use rand::rngs::StdRng;
+    use uuid::Uuid;
+
+    use super::super::attempt::tests::passed;
+    use super::*;
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    fn user(number: u128) -> UserId {
+        UserId::from_uuid(Uuid::from_u128(number))
+    }
+
+    fn session(number: u128) -> SessionId {
+        SessionId::from_uuid(Uuid::from_u128(number))
+    }
+
+    fn evidence() -> Evidence {
+        let mut rng = StdRng::seed_from_u64(1);
+        Evidence::mint(passed(1), session(1), at(1_000), &EvidenceConfig::default(), &mut rng)
+    }
+
+    #[test]
+    fn evidence_counts_for_ten_minutes_and_not_a_moment_longer() {
+        let check = |millis| evidence().check(user(1), session(1), at(millis));
+        assert_eq!(check(1_000), Ok(()));
+        assert_eq!(check(600_999), Ok(()));
+        assert_eq!(check(601_000), Err(EvidenceError::Expired));
+        assert_eq!(check(999), Err(EvidenceError::Expired));
+    }
+
+    #[test]
+    fn evidence_counts_for_its_user_and_session_only() {
+        let evidence = evidence();
+        assert_eq!(
+            evidence.check(user(2), session(1), at(1_000)),
+            Err(EvidenceError::OtherUser)
+        );
+        assert_eq!(
+            evidence.check(user(1), session(2), at(1_000)),
+            Err(EvidenceError::OtherSession)
+        );
+    }
+
+    #[test]
+    fn evidence_tells_where_it_comes_from() {
+        let evidence = evidence();
+        assert_eq!(
+            (evidence.user(), evidence.session(), evidence.channel()),
+            (user(1), session(1), Channel::Phone)
+        );
+        assert_eq!((evidence.minted(), evidence.expires()), (at(1_000), at(601_000)));
+        assert_eq!(evidence.attempt().as_uuid(), Uuid::from_u128(5));
+    }
+
+    #[test]
+    fn lifetimes_are_checked_at_their_boundaries() {
+        let check = |seconds| {
+            let lifetime = Duration::from_secs(seconds);
+            EvidenceConfig { lifetime }.check().is_ok()
+        };
+        assert!(check(60) && check(3600) && !check(59) && !check(3601));
     }
 }

@@ -151,3 +151,60 @@ fn parse(text: &str) -> Option<Uuid> {
     let uuid = Uuid::try_parse(text).ok()?;
     (uuid.hyphenated().to_string() == text).then_some(uuid)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rand::SeedableRng as _;
+    use rand::rngs::StdRng;
+
+    use super::*;
+
+    #[test]
+    fn ids_sort_by_the_time_they_were_made() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let made: Vec<_> = [0, 1, 1_795_000_000_000, 1_795_000_000_001]
+            .into_iter()
+            .map(|millis| UserId::generate(Timestamp::from_millis(millis), &mut rng))
+            .collect();
+        assert!(made.is_sorted());
+        assert_eq!(made[3].as_uuid().get_version_num(), 7);
+    }
+
+    #[test]
+    fn only_our_own_spelling_is_read() {
+        let good = "019ab3c4-5d6e-7f80-9123-456789abcdef";
+        assert_eq!(good.parse::<CallId>().unwrap().to_string(), good);
+        for bad in [
+            "",
+            "019ab3c45d6e7f809123456789abcdef",
+            "019AB3C4-5D6E-7F80-9123-456789ABCDEF",
+            "{019ab3c4-5d6e-7f80-9123-456789abcdef}",
+            "019ab3c4-5d6e-7f80-9123-456789abcdeg",
+        ] {
+            assert!(bad.parse::<CallId>().is_err(), "{bad}");
+        }
+        assert!(
+            "x".parse::<CallId>()
+                .unwrap_err()
+                .to_string()
+                .starts_with("not the ID of a call")
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn text_and_json_round_trip(seed: u64, millis: i64) {
+            let id = ResetId::generate(Timestamp::from_millis(millis), &mut StdRng::seed_from_u64(seed));
+            prop_assert_eq!(id.to_string().parse::<ResetId>().unwrap(), id);
+            let json = serde_json::to_string(&id).unwrap();
+            prop_assert_eq!(serde_json::from_str::<ResetId>(&json).unwrap(), id);
+            prop_assert_eq!(ResetId::from_uuid(id.as_uuid()), id);
+        }
+
+        #[test]
+        fn any_text_is_refused_without_a_panic(text in ".{0,40}") {
+            prop_assert!(text.parse::<UserId>().is_err());
+        }
+    }
+}

@@ -69,7 +69,7 @@ impl fmt::Debug for KeypadId {
     }
 }
 
-/// The key that carries `c`, after folding (see [`fold`]); `None` for anything but a basic Latin letter or digit.
+/// The key that carries `c`, already folded; `None` for anything but a basic Latin letter or digit.
 #[must_use]
 pub fn key_of(c: char) -> Option<Digit> {
     let key = match c.to_ascii_lowercase() {
@@ -117,7 +117,7 @@ pub(super) fn fold(text: &str) -> impl Iterator<Item = char> + '_ {
         .flat_map(char::to_lowercase)
         .nfkd()
         .filter(|&c| !is_combining_mark(c))
-        .flat_map(|c| Folded::of(c))
+        .flat_map(Folded::of)
 }
 
 /// One or two letters for one.
@@ -167,4 +167,106 @@ impl Iterator for Folded {
 pub(super) fn without_domain(login: &str) -> &str {
     let name = login.rsplit_once('\\').map_or(login, |(_, name)| name);
     name.rsplit_once('@').map_or(name, |(name, _)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn login(text: &str) -> Option<String> {
+        KeypadId::from_login(text).map(|id| id.as_str().to_owned())
+    }
+
+    fn number(text: &str) -> Option<String> {
+        KeypadId::from_number(text).map(|id| id.as_str().to_owned())
+    }
+
+    #[test]
+    fn every_letter_has_the_key_it_is_printed_on() {
+        let keys: String = ('a'..='z').filter_map(key_of).map(Digit::as_char).collect();
+        assert_eq!(keys, "22233344455566677778889999");
+        assert!(('0'..='9').all(|c| key_of(c) == Digit::from_char(c)));
+        assert!(['*', '#', ' ', 'ä', '１'].into_iter().all(|c| key_of(c).is_none()));
+    }
+
+    #[test]
+    fn logins_are_keyed_as_people_see_them() {
+        for (text, keys) in [
+            ("smith01", "7648401"),
+            ("poguh01", "7648401"),
+            ("O'Hare", "64273"),
+            ("Müller", "685537"),
+            ("Mu\u{308}ller", "685537"),
+            ("Strauß", "7872877"),
+            ("STRAUẞ", "7872877"),
+            ("Łukasz", "585279"),
+            ("Ægir", "23447"),
+            ("Bjørn", "25676"),
+            ("İpek", "4735"),
+            ("Ðorđe", "36733"),
+            ("ﬁona", "34662"),
+            ("ＡＢＣ１", "2221"),
+            ("#st*ar.", "7827"),
+            ("CORP\\jsmith", "576484"),
+            ("jsmith@corp.example", "576484"),
+            ("A\\B\\jsmith@x@corp.example", "5764849"),
+        ] {
+            assert_eq!(login(text).as_deref(), Some(keys), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_key_is_no_id() {
+        for text in ["", "---", "@corp.example", "CORP\\", "Юлия", "漢字"] {
+            assert_eq!(login(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_keep_their_zeros_and_lose_their_punctuation() {
+        assert_eq!(number("00-47 11").as_deref(), Some("004711"));
+        assert_ne!(number("0815"), number("815"));
+        assert_eq!(number("E4711"), None);
+        assert_eq!(number(""), None);
+    }
+
+    #[test]
+    fn the_longest_id_is_64_digits() {
+        assert!(login(&"a".repeat(64)).is_some());
+        assert_eq!(login(&"a".repeat(65)), None);
+    }
+
+    #[test]
+    fn a_keyed_entry_matches_login_and_number_alike() {
+        let keyed = |keys| KeypadId::from_keys(&Digits::parse(keys).unwrap());
+        assert_eq!(keyed("64*273"), KeypadId::from_login("O'Hare"));
+        assert_eq!(keyed("4711#"), KeypadId::from_number("4711"));
+        assert_eq!(keyed("*#A"), None);
+        assert_eq!(format!("{:?}", keyed("4711")), "Some([keypad id])");
+    }
+
+    proptest! {
+        #[test]
+        fn any_login_maps_to_digits_within_bounds(text in "\\PC{0,80}") {
+            if let Some(keys) = login(&text) {
+                prop_assert!(!keys.is_empty() && keys.len() <= KeypadId::MAX_LEN);
+                prop_assert!(keys.bytes().all(|b| b.is_ascii_digit()));
+                prop_assert_eq!(login(&keys), Some(keys));
+            }
+        }
+
+        #[test]
+        fn case_marks_and_punctuation_do_not_matter(text in "[a-zA-Z0-9]{1,20}") {
+            let dressed: String = text.chars().flat_map(|c| [c, '\u{301}', '-']).collect();
+            prop_assert_eq!(login(&text), login(&text.to_uppercase()));
+            prop_assert_eq!(login(&text), login(&dressed));
+        }
+
+        #[test]
+        fn spelling_takes_no_more_room_than_was_set_aside(text in "\\PC{0,40}") {
+            prop_assert!(spell(&text).capacity() <= text.len().saturating_mul(2).max(8));
+        }
+    }
 }

@@ -171,3 +171,76 @@ impl Peppers {
         self.ring.iter().find(|pepper| pepper.id == id)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng as _;
+    use rand::rngs::StdRng;
+
+    use super::*;
+
+    const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+    fn parse(text: &str) -> Result<Peppers, PepperError> {
+        Peppers::parse(&Secret::new(text.into()))
+    }
+
+    #[test]
+    fn a_key_file_is_read_and_the_highest_number_is_current() {
+        let peppers = parse(&format!(
+            "# keep apart from the database\n\n2 {KEY} # 2026\r\n1\t{KEY}\n"
+        ))
+        .unwrap();
+        assert_eq!(peppers.current().id(), PepperId(2));
+        assert_eq!(peppers.eldest().id(), PepperId(1));
+        assert!(peppers.find(PepperId(1)).is_some() && peppers.find(PepperId(3)).is_none());
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_key_file_is_said_by_line_and_without_the_key() {
+        assert_eq!(parse("# nothing\n").unwrap_err(), PepperError::Missing);
+        assert_eq!(
+            parse(&format!("1 {KEY}\n1 {KEY}")).unwrap_err(),
+            PepperError::Duplicate { id: PepperId(1) }
+        );
+        for bad in [
+            format!("0 {KEY}"),
+            format!("x {KEY}"),
+            KEY.into(),
+            "1 AAEC".into(),
+            "1 ?".into(),
+        ] {
+            let error = parse(&format!("\n{bad}")).unwrap_err();
+            assert_eq!(error, PepperError::Malformed { line: 2 }, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_generated_pepper_survives_its_line() {
+        let pepper = Pepper::generate(PepperId(3), &mut StdRng::seed_from_u64(1));
+        let again = Peppers::parse(&pepper.to_line()).unwrap();
+        assert_eq!(again.current().mac("x", &[b"y"]), pepper.mac("x", &[b"y"]));
+    }
+
+    #[test]
+    fn the_mac_is_rfc_2104_and_keeps_parts_and_purposes_apart() {
+        let pepper = Pepper::new(PepperId(1), [11; 32]);
+        let tag = pepper.mac("p", &[b"ab", b"c"]);
+        // Computed by Python's hmac over the same encoding.
+        let hex: String = tag.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, "05d7967b4ad601ae912aaf4152fad4dd5cf87629e6cfd03100c8210c708b12e8");
+        assert_ne!(tag, pepper.mac("p", &[b"a", b"bc"]));
+        assert_ne!(tag, pepper.mac("p", &[b"ab", b"c", b""]));
+        assert_ne!(tag, pepper.mac("q", &[b"ab", b"c"]));
+        assert_ne!(tag, Pepper::new(PepperId(1), [12; 32]).mac("p", &[b"ab", b"c"]));
+    }
+
+    #[test]
+    fn debug_never_shows_a_key() {
+        let text = format!("{:?}", Peppers::single(Pepper::new(PepperId(1), [171; 32])));
+        assert!(
+            text.contains("[secret]") && !text.contains("171") && !text.contains("ab"),
+            "{text}"
+        );
+    }
+}

@@ -233,3 +233,105 @@ fn window(now: Timestamp, rotation: Duration) -> i64 {
     let length = i64::try_from(rotation.as_millis()).unwrap_or(i64::MAX).max(1);
     now.as_millis().div_euclid(length)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use uuid::Uuid;
+
+    use super::super::ids::UserId;
+    use super::super::pepper::{Pepper, PepperId};
+    use super::*;
+
+    const DAY: i64 = 24 * 60 * 60 * 1000;
+
+    fn peppers() -> Peppers {
+        Peppers::single(Pepper::new(PepperId(1), [7; 32]))
+    }
+
+    fn subject(number: u128) -> SubjectKey {
+        SubjectKey::user(&peppers(), UserId::from_uuid(Uuid::from_u128(number)))
+    }
+
+    fn questions(count: u128) -> Vec<QuestionId> {
+        (0..count)
+            .map(|number| QuestionId::from_uuid(Uuid::from_u128(number)))
+            .collect()
+    }
+
+    fn choose_at(millis: i64, subject: &SubjectKey, enrolled: &[QuestionId]) -> Option<Vec<QuestionId>> {
+        let now = Timestamp::from_millis(millis);
+        choose(&peppers(), &QuestionConfig::default(), subject, now, enrolled)
+    }
+
+    #[test]
+    fn the_choice_stays_for_a_day_and_then_changes() {
+        let (subject, enrolled) = (subject(1), questions(20));
+        let first = choose_at(0, &subject, &enrolled);
+        assert_eq!(choose_at(DAY - 1, &subject, &enrolled), first);
+        assert_ne!(choose_at(DAY, &subject, &enrolled), first);
+        let backwards: Vec<_> = enrolled.iter().rev().copied().collect();
+        assert_eq!(choose_at(0, &subject, &backwards), first);
+    }
+
+    #[test]
+    fn no_question_is_asked_twice_and_too_few_are_none() {
+        let three = questions(3);
+        let chosen = choose_at(0, &subject(1), &three).unwrap();
+        assert_eq!(chosen.iter().collect::<BTreeSet<_>>(), three.iter().collect());
+        assert_eq!(choose_at(0, &subject(1), &three[..2]), None);
+        assert_eq!(choose_at(0, &subject(1), &[three[0], three[0], three[1]]), None);
+    }
+
+    #[test]
+    fn every_subset_and_order_comes_up_equally_often() {
+        let enrolled = questions(4);
+        let mut seen: BTreeMap<Vec<QuestionId>, u32> = BTreeMap::new();
+        for number in 0..4800 {
+            *seen
+                .entry(choose_at(0, &subject(number), &enrolled).unwrap())
+                .or_default() += 1;
+        }
+        assert_eq!(seen.len(), 24);
+        // 200 expected, standard deviation 14.
+        assert!(seen.values().all(|count| (130..270).contains(count)), "{seen:?}");
+    }
+
+    #[test]
+    fn another_pepper_chooses_otherwise_and_adding_one_changes_nothing() {
+        let (config, now) = (QuestionConfig::default(), Timestamp::default());
+        let (subject, enrolled) = (subject(1), questions(20));
+        let with = |ring: Vec<Pepper>| choose(&Peppers::new(ring).unwrap(), &config, &subject, now, &enrolled);
+        let (old, new) = (Pepper::new(PepperId(1), [7; 32]), Pepper::new(PepperId(2), [8; 32]));
+        assert_eq!(with(vec![old.clone(), new.clone()]), with(vec![old.clone()]));
+        assert_ne!(with(vec![new]), with(vec![old]));
+    }
+
+    #[test]
+    fn counts_and_rotation_are_checked_at_their_boundaries() {
+        let check = |ask, right, seconds| {
+            let rotation = Duration::from_secs(seconds);
+            QuestionConfig { ask, right, rotation }.check().is_ok()
+        };
+        assert!(check(1, 1, 60) && check(9, 9, 60) && check(9, 1, 60));
+        assert!(!check(0, 0, 60) && !check(10, 3, 60) && !check(3, 0, 60) && !check(3, 4, 60) && !check(3, 3, 59));
+        assert!(QuestionConfig::default().check().is_ok());
+    }
+
+    #[test]
+    fn channels_round_trip() {
+        let both: Channels = "self_service, phone".parse().unwrap();
+        assert_eq!(both.to_string(), "phone,self_service");
+        assert!(both.contains(Channel::Phone) && !both.contains(Channel::Assisted));
+        assert!("".parse::<Channels>().unwrap().is_empty());
+        assert_eq!("fax".parse::<Channels>(), Err(QuestionError::Channel));
+    }
+
+    #[test]
+    fn configuration_refuses_unknown_keys() {
+        let config: QuestionConfig = toml::from_str("ask = 5\nrotation_seconds = 3600").unwrap();
+        assert_eq!((config.ask, config.right, config.rotation.as_secs()), (5, 3, 3600));
+        assert!(toml::from_str::<QuestionConfig>("asks = 5").is_err());
+    }
+}

@@ -254,3 +254,109 @@ impl FromStr for LanguageTag {
         good.then(|| Self(text.into())).ok_or(UserError::Language)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::pepper::Pepper;
+    use super::*;
+
+    fn user(login: &str, number: Option<&str>) -> User {
+        User {
+            id: id(1),
+            login: login.parse().unwrap(),
+            display_name: "Jane Smith".into(),
+            employee_number: number.map(|number| number.parse().unwrap()),
+            discriminator: None,
+            status: UserStatus::Active,
+            language: None,
+        }
+    }
+
+    fn id(number: u128) -> UserId {
+        UserId::from_uuid(uuid::Uuid::from_u128(number))
+    }
+
+    fn keys(text: &str) -> Digits {
+        Digits::parse(text).unwrap()
+    }
+
+    fn ids(user: &User) -> Vec<String> {
+        user.keypad_ids().iter().map(|id| id.as_str().to_owned()).collect()
+    }
+
+    #[test]
+    fn a_user_is_keyed_by_login_or_number() {
+        assert_eq!(ids(&user("jsmith", Some("004711"))), ["576484", "004711"]);
+        assert_eq!(ids(&user("4711", Some("4711"))), ["4711"]);
+        assert_eq!(ids(&user("Юлия", None)), [""; 0]);
+    }
+
+    #[test]
+    fn fields_that_cannot_be_are_refused() {
+        assert!("".parse::<Login>().is_err());
+        assert!(" jsmith".parse::<Login>().is_err());
+        assert!("js\nmith".parse::<Login>().is_err());
+        assert!("x".repeat(256).parse::<Login>().is_ok());
+        assert!("x".repeat(257).parse::<Login>().is_err());
+        assert!("E17".parse::<EmployeeNumber>().is_err());
+        for (tag, good) in [
+            ("en", true),
+            ("en-US", true),
+            ("zh-Hant-TW", true),
+            ("e", false),
+            ("en_US", false),
+            ("en-", false),
+            ("../en", false),
+        ] {
+            assert_eq!(tag.parse::<LanguageTag>().is_ok(), good, "{tag}");
+        }
+    }
+
+    #[test]
+    fn status_round_trips_and_only_the_active_may_verify() {
+        for status in [UserStatus::Active, UserStatus::Disabled, UserStatus::LockedByAdmin] {
+            assert_eq!(status.as_str().parse(), Ok(status));
+            assert_eq!(status.may_verify(), status == UserStatus::Active);
+        }
+        assert_eq!("gone".parse::<UserStatus>(), Err(UserError::Status));
+    }
+
+    #[test]
+    fn a_discriminator_matches_its_own_digits_for_its_own_user() {
+        let peppers = Peppers::single(Pepper::new(PepperId(1), [7; 32]));
+        let extension = Discriminator::new(&peppers, id(1), "04-03").unwrap();
+        assert!(extension.matches(&peppers, id(1), &keys("0403")));
+        assert!(extension.matches(&peppers, id(1), &keys("0403#")));
+        assert!(!extension.matches(&peppers, id(1), &keys("0304")));
+        assert!(!extension.matches(&peppers, id(2), &keys("0403")));
+        let (key, tag) = extension.to_parts();
+        assert_eq!(Discriminator::from_parts(key, tag), extension);
+
+        let other = Peppers::single(Pepper::new(PepperId(2), [7; 32]));
+        assert!(!extension.matches(&other, id(1), &keys("0403")));
+        assert_ne!(
+            extension.to_parts().1,
+            Discriminator::new(&peppers, id(2), "0403").unwrap().to_parts().1
+        );
+    }
+
+    #[test]
+    fn discriminators_have_2_to_12_digits() {
+        let peppers = Peppers::single(Pepper::new(PepperId(1), [7; 32]));
+        for (digits, good) in [
+            ("1", false),
+            ("12", true),
+            ("123456789012", true),
+            ("1234567890123", false),
+            ("1a", false),
+        ] {
+            assert_eq!(Discriminator::new(&peppers, id(1), digits).is_ok(), good, "{digits}");
+        }
+    }
+
+    #[test]
+    fn debug_shows_neither_login_nor_numbers() {
+        let text = format!("{:?}", user("jsmith", Some("004711")));
+        assert!(!text.contains("jsmith") && !text.contains("4711"), "{text}");
+    }
+}

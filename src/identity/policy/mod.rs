@@ -1,6 +1,6 @@
 //! Password policy: what a target system takes, and what we ask beyond it.
 //!
-//! One [`Policy`] per system. A reset of several systems wants one password for all, so policies are [`merge`]d first;
+//! One [`Policy`] per system. A reset of several systems wants one password for all, so policies are [merged](merge()) first;
 //! what cannot be had at once is reported with the names of the systems that want it. Reasons are written for the
 //! person who chose the password, and never repeat a part of it.
 

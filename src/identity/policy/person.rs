@@ -1,6 +1,6 @@
 //! What may not be in a password because it is known: data of the user, words of the dictionary.
 //!
-//! Compared after [`likeness`]: small letters, marks dropped, and what looks alike made one (`0` and `o`, `$` and
+//! Compared in their *likeness*: small letters, marks dropped, and what looks alike made one (`0` and `o`, `$` and
 //! `s`), so that `P4$$w0rd` is the word that everybody sees in it.
 
 use std::collections::HashSet;
@@ -62,7 +62,7 @@ impl Person {
     }
 }
 
-/// Passwords that everybody tries first. Holds whole passwords in their [`likeness`].
+/// Passwords that everybody tries first. Holds whole passwords in their *likeness*: small letters, marks dropped, look-alikes made one.
 pub trait Dictionary {
     /// Whether this password, given in its likeness, is in it.
     fn contains(&self, likeness: &str) -> bool;

@@ -32,276 +32,16 @@
 //! - **A clock set back** starts a running delay over, once; it never makes it longer than it was.
 //! - **Bounded.** After [`Lockout::is_forgotten`] the row may be deleted; decoys fill no table for ever.
 
-use std::fmt;
+mod config;
+mod subject;
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
-use serde::Deserialize;
-
-use super::ids::UserId;
-use super::pepper::Peppers;
+pub use self::config::{LockoutConfig, LockoutConfigError, LockoutPolicies, OnPass};
+pub use self::subject::SubjectKey;
 use crate::time::Timestamp;
-
-/// Who is counted: a keyed hash, so that the table of lockouts shows neither numbers nor who is real.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SubjectKey([u8; 32]);
-
-impl SubjectKey {
-    /// A user.
-    #[must_use]
-    pub fn user(peppers: &Peppers, user: UserId) -> Self {
-        Self(peppers.eldest().mac("lockout user", &[user.as_uuid().as_bytes()]))
-    }
-
-    /// A decoy, see [`super::decoy::Decoy::subject`].
-    pub(super) fn decoy(peppers: &Peppers, tag: &[u8; 32]) -> Self {
-        Self(peppers.eldest().mac("lockout decoy", &[tag]))
-    }
-
-    /// A calling number as the trunk gave it, without anything but digits and a plus. Callers without a number share
-    /// one key per trunk.
-    #[must_use]
-    pub fn caller(peppers: &Peppers, trunk: &str, number: Option<&str>) -> Self {
-        let mac = |parts: &[&[u8]]| peppers.eldest().mac("lockout caller", parts);
-        let digits: String = number
-            .into_iter()
-            .flat_map(str::chars)
-            .filter(|c| c.is_ascii_digit() || *c == '+')
-            .collect();
-        match digits.is_empty() {
-            true => Self(mac(&[b"anonymous", trunk.as_bytes()])),
-            false => Self(mac(&[b"number", digits.as_bytes()])),
-        }
-    }
-
-    /// All calls of a trunk together.
-    #[must_use]
-    pub fn trunk(peppers: &Peppers, trunk: &str) -> Self {
-        Self(peppers.eldest().mac("lockout trunk", &[trunk.as_bytes()]))
-    }
-
-    /// For the database.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for SubjectKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SubjectKey({:02x}{:02x}..)", self.0[0], self.0[1])
-    }
-}
-
-/// Numbers for one kind of subject.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LockoutConfig {
-    /// The round that starts the first delay, 1 and up.
-    pub tries: u32,
-    /// The first delay; each further round doubles it.
-    pub base_delay: Duration,
-    /// The longest delay.
-    pub max_delay: Duration,
-    /// After how long without a round the delay starts from the beginning; longer than `max_delay`.
-    pub forget_after: Duration,
-    /// Rounds in a row, however slow, after which only an unlock helps.
-    pub hold_after: Option<u32>,
-    /// After how long without a round that count is forgotten.
-    pub hold_forget_after: Duration,
-    /// What a pass does.
-    pub on_pass: OnPass,
-}
-
-/// What a pass does to the count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnPass {
-    /// Starts from zero: it was the user.
-    Clear,
-    /// Takes back the round that was passed.
-    Refund,
-}
-
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(60 * 60);
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-
-impl LockoutConfig {
-    /// For users and decoys: four rounds (two calls with two rounds each), then 5, 10, 20, 40, 60, 60 ... minutes.
-    /// That is at most 28 guesses on the first day, against one chance in millions each. Held at 100 in a row, the
-    /// limit of NIST SP 800-63B section 5.2.2.
-    #[must_use]
-    pub fn users() -> Self {
-        Self {
-            tries: 4,
-            base_delay: 5 * MINUTE,
-            max_delay: HOUR,
-            forget_after: DAY,
-            hold_after: Some(100),
-            hold_forget_after: 90 * DAY,
-            on_pass: OnPass::Clear,
-        }
-    }
-
-    /// For calling numbers: twelve failed rounds, as a company's exchange may show one number for everybody; the
-    /// same delays. Never held, since numbers are forged and reassigned.
-    #[must_use]
-    pub fn callers() -> Self {
-        Self {
-            tries: 12,
-            forget_after: 6 * HOUR,
-            hold_after: None,
-            hold_forget_after: 6 * HOUR,
-            on_pass: OnPass::Refund,
-            ..Self::users()
-        }
-    }
-
-    /// For a trunk, if it is switched on: a brake on guessing spread over many users and numbers.
-    #[must_use]
-    pub fn trunks() -> Self {
-        Self {
-            tries: 300,
-            base_delay: MINUTE,
-            max_delay: 10 * MINUTE,
-            forget_after: HOUR,
-            hold_forget_after: HOUR,
-            ..Self::callers()
-        }
-    }
-
-    /// Whether the numbers go together.
-    ///
-    /// # Errors
-    /// Says which do not.
-    pub fn check(&self) -> Result<(), LockoutConfigError> {
-        if self.tries == 0 {
-            return Err(LockoutConfigError::NoTries);
-        }
-        if self.base_delay.is_zero() || self.base_delay > self.max_delay {
-            return Err(LockoutConfigError::Delays);
-        }
-        if self.forget_after <= self.max_delay || self.hold_forget_after < self.forget_after {
-            return Err(LockoutConfigError::Forget);
-        }
-        if self.hold_after.is_some_and(|hold| hold < self.tries) {
-            return Err(LockoutConfigError::HoldTooSoon);
-        }
-        Ok(())
-    }
-
-    /// The delay that the round with this number in a row starts; zero below `tries`.
-    #[must_use]
-    pub fn delay(&self, streak: u32) -> Duration {
-        let Some(doublings) = streak.checked_sub(self.tries) else {
-            return Duration::ZERO;
-        };
-        let factor = 1_u32.checked_shl(doublings).unwrap_or(u32::MAX);
-        self.base_delay.saturating_mul(factor).min(self.max_delay)
-    }
-}
-
-/// Numbers that do not go together.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum LockoutConfigError {
-    /// Nobody could ever be verified.
-    #[error("lockout: `tries` is at least 1")]
-    NoTries,
-    /// The first delay is zero, or longer than the longest.
-    #[error("lockout: `base_delay_seconds` is at least 1 and at most `max_delay_seconds`")]
-    Delays,
-    /// The count would be gone before the delay is over, and delays would never rise.
-    #[error(
-        "lockout: `forget_after_seconds` is more than `max_delay_seconds`, \
-         and `hold_forget_after_seconds` no less than it"
-    )]
-    Forget,
-    /// Delays would never be reached.
-    #[error("lockout: `hold_after` is at least `tries`")]
-    HoldTooSoon,
-    /// Too many guesses at one user.
-    #[error("lockout: `hold_after` for users is at most {MAX_HOLD_AFTER} (NIST SP 800-63B section 5.2.2)")]
-    HoldTooLate,
-}
-
-const MAX_HOLD_AFTER: u32 = 100;
-
-/// The `lockout` section of the configuration.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(from = "RawPolicies")]
-pub struct LockoutPolicies {
-    /// For users and decoys alike.
-    pub users: LockoutConfig,
-    /// For calling numbers.
-    pub callers: LockoutConfig,
-    /// For trunks; off unless there is a section for it.
-    pub trunks: Option<LockoutConfig>,
-}
-
-impl Default for LockoutPolicies {
-    fn default() -> Self {
-        RawPolicies::default().into()
-    }
-}
-
-impl LockoutPolicies {
-    /// Whether all numbers go together.
-    ///
-    /// # Errors
-    /// The first that do not.
-    pub fn check(&self) -> Result<(), LockoutConfigError> {
-        self.users.check()?;
-        self.callers.check()?;
-        self.trunks.iter().try_for_each(LockoutConfig::check)?;
-        match self.users.hold_after {
-            Some(1..=MAX_HOLD_AFTER) => Ok(()),
-            _ => Err(LockoutConfigError::HoldTooLate),
-        }
-    }
-}
-
-/// As written: what is left out comes from the defaults of its kind.
-#[derive(Deserialize, Default)]
-#[serde(default, deny_unknown_fields)]
-struct RawPolicies {
-    users: RawConfig,
-    callers: RawConfig,
-    trunks: Option<RawConfig>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default, deny_unknown_fields)]
-struct RawConfig {
-    tries: Option<u32>,
-    base_delay_seconds: Option<u64>,
-    max_delay_seconds: Option<u64>,
-    forget_after_seconds: Option<u64>,
-    hold_after: Option<u32>,
-    hold_forget_after_seconds: Option<u64>,
-}
-
-impl RawConfig {
-    fn over(self, kind: LockoutConfig) -> LockoutConfig {
-        let seconds = |given: Option<u64>, default| given.map_or(default, Duration::from_secs);
-        LockoutConfig {
-            tries: self.tries.unwrap_or(kind.tries),
-            base_delay: seconds(self.base_delay_seconds, kind.base_delay),
-            max_delay: seconds(self.max_delay_seconds, kind.max_delay),
-            forget_after: seconds(self.forget_after_seconds, kind.forget_after),
-            hold_after: self.hold_after.or(kind.hold_after),
-            hold_forget_after: seconds(self.hold_forget_after_seconds, kind.hold_forget_after),
-            on_pass: kind.on_pass,
-        }
-    }
-}
-
-impl From<RawPolicies> for LockoutPolicies {
-    fn from(raw: RawPolicies) -> Self {
-        Self {
-            users: raw.users.over(LockoutConfig::users()),
-            callers: raw.callers.over(LockoutConfig::callers()),
-            trunks: raw.trunks.map(|raw| raw.over(LockoutConfig::trunks())),
-        }
-    }
-}
 
 /// The state of one subject; stored as it is.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -333,6 +73,19 @@ pub struct Delay {
 #[must_use = "a round ends with `passed` or `failed`"]
 pub struct Charge {
     generation: u32,
+}
+
+impl Charge {
+    /// From what [`Self::generation`] gave, for a round that outlives a request.
+    pub const fn from_stored(generation: u32) -> Self {
+        Self { generation }
+    }
+
+    /// The [`Lockout::generation`] in which the round was charged, for keeping.
+    #[must_use]
+    pub const fn generation(self) -> u32 {
+        self.generation
+    }
 }
 
 /// Why a round may not begin.
