@@ -14,17 +14,24 @@
 
 mod check;
 mod draft;
+//mod graph;
+mod interpreter;
+mod library;
 mod model;
 mod name;
 pub mod operation;
 mod parse;
 mod report;
 mod source;
+mod transcript;
 
 pub use check::{Loaded, PromptIndex, load};
+pub use interpreter::{End, EndReason, Input, Interpreter, InvocationId, Output, PlaybackId, TransferOutcome};
+pub use library::{Library, Replaced};
 pub use model::{Edge, EdgeKind, Flow, PlayItem, Step, StepId, StepKind, Version};
 pub use name::{DestinationName, PromptId, StepName};
 pub use report::{Code, Finding, Report, Severity};
+pub use transcript::{Script, ScriptError, ScriptLine, transcript};
 
 #[cfg(test)]
 mod tests;
