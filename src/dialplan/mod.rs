@@ -14,7 +14,7 @@
 
 mod check;
 mod draft;
-//mod graph;
+mod graph;
 mod interpreter;
 mod library;
 mod model;
