@@ -2,12 +2,13 @@
 //! Time is invented, so a call of ten minutes takes no time at all.
 //!
 //! ```text
-//! script                      transcript
-//! keys 4711#                  [ask_identity]
-//! outcome one                   say   identify.ask
-//! silence                       keys  *****
-//! hang up                     [identify]
-//!                               do    identify with 5 keys ... one
+//! script           transcript
+//! keys 4711#       [ask_identity]
+//! outcome one        say       identify.ask
+//! silence            keys      *****
+//! hang up          [identify]
+//!                    do        identify with 4 keys
+//!                    ...       one
 //! ```
 //!
 //! Prompts are heard to their end before the next line of the script, unless it is `interrupt`. Keys are shown only
@@ -196,7 +197,7 @@ impl Stage<'_> {
     fn keys(&mut self, how: &str, keys: &Digits) {
         for key in keys.expose() {
             let choice = self.kind() == Some(StepKind::Menu);
-            self.write(how, &if choice { key.as_char() } else { '*' }.to_string());
+            self.write_key(how, if choice { key.as_char() } else { '*' });
             self.handle(Input::Digit(*key));
         }
     }
@@ -230,7 +231,9 @@ impl Stage<'_> {
         match output {
             Output::Entered(step) => {
                 self.working = None;
-                self.text.push_str(&format!("[{step}]\n"));
+                self.text.push('[');
+                self.text.push_str(step.as_str());
+                self.text.push_str("]\n");
             }
             Output::Play {
                 id, items, barge_in, ..
@@ -257,6 +260,22 @@ impl Stage<'_> {
 
     fn misplaced(&mut self, what: &str) {
         self.write("(ignored)", &format!("nothing waits for {what} here"));
+    }
+
+    /// Keys that follow each other stand in one line.
+    fn write_key(&mut self, how: &str, key: char) {
+        let begins = format!("  {how:<9} ");
+        let last = self.text.lines().next_back().unwrap_or_default();
+        let continues = key == '*'
+            && last
+                .strip_prefix(&begins)
+                .is_some_and(|keys| keys.chars().all(|c| c == '*'));
+        if continues {
+            self.text.pop();
+            self.text.push_str("*\n");
+        } else {
+            self.write(how, &key.to_string());
+        }
     }
 
     fn write(&mut self, what: &str, rest: &str) {
