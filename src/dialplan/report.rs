@@ -87,6 +87,8 @@ codes! {
     DigitsNotCollected = "digits-not-collected",
     /// A path on which a slot is spoken before it was filled.
     SlotNotFilled = "slot-not-filled",
+    /// A path on which an operation comes too early: nobody is verified yet, nothing is proposed yet.
+    NeedNotMet = "need-not-met",
     /// A menu key that cannot be pressed or is taken for something else.
     ImpossibleKey = "impossible-key",
     /// A reprompt that is never heard.

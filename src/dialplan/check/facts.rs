@@ -1,16 +1,17 @@
-//! Slots and digits that are missing on some path.
+//! What is missing on some path: slots that are not filled, digits that are not there, a caller who is not verified.
 //!
-//! A forward analysis: what is known at a step is what is known on *every* way that leads to it. Operations fill slots
-//! on the ways of some outcomes; a collect step has digits on its `next` way; an operation uses them up. For each
-//! thing that is not known everywhere, a path is found that lacks it, because "somewhere" helps nobody.
+//! A forward analysis: what is known at a step is what is known on *every* way that leads to it. Outcomes of operations
+//! give facts; a collect step has digits on its `next` way; an operation uses them up; `identify` begins again with
+//! somebody else. For each thing that is not known everywhere, a path is found that lacks it, because "somewhere" helps
+//! nobody.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::super::draft::{BodyDraft, Draft};
 use super::super::model::PlayItem;
-use super::super::operation::{CATALOGUE, Slot};
+use super::super::operation::{CATALOGUE, Fact, Operation};
 use super::super::report::{Code, Findings, listed};
-use super::ways::{Fact, Way, Ways, operation_of};
+use super::ways::{Known, Way, Ways, operation_of};
 
 pub(super) fn check(draft: &Draft, ways: &Ways, findings: &mut Findings) {
     let known = known_at(draft, ways);
@@ -20,12 +21,13 @@ pub(super) fn check(draft: &Draft, ways: &Ways, findings: &mut Findings) {
         findings.in_step(Some(draft.steps[step].name.value.as_str()));
         check_slots(step, at_step, draft, ways, findings);
         check_digits(step, at_step, draft, ways, findings);
+        check_needs(step, at_step, draft, ways, findings);
     }
     findings.in_step(None);
 }
 
 /// What is known when each step begins; `None` for steps that no way leads to.
-fn known_at(draft: &Draft, ways: &Ways) -> Vec<Option<BTreeSet<Fact>>> {
+fn known_at(draft: &Draft, ways: &Ways) -> Vec<Option<BTreeSet<Known>>> {
     let mut known = vec![None; draft.steps.len()];
     let mut queue = VecDeque::new();
     for root in [ways.start, ways.limit].into_iter().flatten() {
@@ -37,7 +39,7 @@ fn known_at(draft: &Draft, ways: &Ways) -> Vec<Option<BTreeSet<Fact>>> {
         for way in ways.from(step) {
             let Some(to) = way.to else { continue };
             let after = before.iter().copied().filter(|fact| survives(*fact, step, draft, ways));
-            let after: BTreeSet<Fact> = after.chain(way.gains.iter().copied()).collect();
+            let after: BTreeSet<Known> = after.chain(way.gains.iter().copied()).collect();
             let merged = match &known[to] {
                 Some(already) => already.intersection(&after).copied().collect(),
                 None => after,
@@ -51,30 +53,39 @@ fn known_at(draft: &Draft, ways: &Ways) -> Vec<Option<BTreeSet<Fact>>> {
     known
 }
 
-/// Whether something known before a step is still known after it: asking again, and using, both forget digits.
-fn survives(fact: Fact, step: usize, draft: &Draft, ways: &Ways) -> bool {
-    let Fact::Digits(source) = fact else { return true };
-    let used = match &draft.steps[step].body {
-        Some(BodyDraft::Operation(operation)) => ways.index_of(&operation.digits) == Some(source),
-        _ => false,
-    };
-    source != step && !used
+/// Whether something known before a step is still known after it: asking again, and using, both forget digits; a new
+/// caller makes everything about the last one untrue.
+fn survives(known: Known, step: usize, draft: &Draft, ways: &Ways) -> bool {
+    let draft_step = &draft.steps[step];
+    match known {
+        Known::Fact(_) => operation_of(draft_step).is_none_or(|(_, operation)| operation != Operation::Identify),
+        Known::Digits(source) => {
+            let used = match &draft_step.body {
+                Some(BodyDraft::Operation(operation)) => ways.index_of(&operation.digits) == Some(source),
+                _ => false,
+            };
+            source != step && !used
+        }
+    }
 }
 
-fn check_slots(step: usize, known: &BTreeSet<Fact>, draft: &Draft, ways: &Ways, findings: &mut Findings) {
+fn check_slots(step: usize, known: &BTreeSet<Known>, draft: &Draft, ways: &Ways, findings: &mut Findings) {
     for item in draft.steps[step].body.iter().flat_map(BodyDraft::spoken) {
         let PlayItem::Slot(slot) = item.value else { continue };
-        if known.contains(&Fact::Slot(slot)) {
+        if known.contains(&Known::Fact(Fact::Filled(slot))) {
             continue;
         }
-        let path = path_without(Fact::Slot(slot), step, draft, ways);
+        let path = path_without(Known::Fact(Fact::Filled(slot)), step, draft, ways);
         let message = format!("`{{{slot}}}` is not filled on every way to this step, for example {path}");
-        let remedy = format!("lead every way through an operation that fills it: {}", filled_by(slot));
+        let remedy = format!(
+            "lead every way through an operation that fills it: {}",
+            given_by(Fact::Filled(slot))
+        );
         findings.error(Code::SlotNotFilled, item.span, message, remedy);
     }
 }
 
-fn check_digits(step: usize, known: &BTreeSet<Fact>, draft: &Draft, ways: &Ways, findings: &mut Findings) {
+fn check_digits(step: usize, known: &BTreeSet<Known>, draft: &Draft, ways: &Ways, findings: &mut Findings) {
     let Some((invocation, operation)) = operation_of(&draft.steps[step]) else {
         return;
     };
@@ -82,10 +93,10 @@ fn check_digits(step: usize, known: &BTreeSet<Fact>, draft: &Draft, ways: &Ways,
         return;
     };
     let collects = matches!(draft.steps[source].body, Some(BodyDraft::Collect { .. }));
-    if !collects || !operation.spec().needs_digits || known.contains(&Fact::Digits(source)) {
+    if !collects || !operation.spec().needs_digits || known.contains(&Known::Digits(source)) {
         return;
     }
-    let path = path_without(Fact::Digits(source), step, draft, ways);
+    let path = path_without(Known::Digits(source), step, draft, ways);
     let message = format!(
         "the digits of `{}` are not there on every way to this step, for example {path}",
         name.value
@@ -97,11 +108,34 @@ fn check_digits(step: usize, known: &BTreeSet<Fact>, draft: &Draft, ways: &Ways,
     findings.error(Code::DigitsNotCollected, name.span, message, remedy);
 }
 
+fn check_needs(step: usize, known: &BTreeSet<Known>, draft: &Draft, ways: &Ways, findings: &mut Findings) {
+    let Some((invocation, operation)) = operation_of(&draft.steps[step]) else {
+        return;
+    };
+    let Some(word) = &invocation.operation else { return };
+    for fact in operation
+        .spec()
+        .needs
+        .iter()
+        .filter(|fact| !known.contains(&Known::Fact(**fact)))
+    {
+        let needed = match fact {
+            Fact::Identified => "a caller who has said who they are".to_owned(),
+            Fact::Verified => "a caller who is verified".to_owned(),
+            Fact::Filled(slot) => format!("`{{{slot}}}` to be filled"),
+        };
+        let path = path_without(Known::Fact(*fact), step, draft, ways);
+        let message = format!("`{operation}` needs {needed}, which is not so on {path}");
+        let remedy = format!("lead every way through {}", given_by(*fact));
+        findings.error(Code::NeedNotMet, word.span, message, remedy);
+    }
+}
+
 /// "`identify` (one), ..." for messages.
-fn filled_by(slot: Slot) -> String {
+fn given_by(fact: Fact) -> String {
     let mut by: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for spec in CATALOGUE {
-        for outcome in spec.outcomes.iter().filter(|outcome| outcome.fills.contains(&slot)) {
+        for outcome in spec.outcomes.iter().filter(|outcome| outcome.gives.contains(&fact)) {
             by.entry(spec.operation.name())
                 .or_default()
                 .push(outcome.outcome.name());
@@ -115,7 +149,7 @@ fn filled_by(slot: Slot) -> String {
 }
 
 /// The shortest path to `goal` on which `fact` is not known, in words.
-fn path_without(fact: Fact, goal: usize, draft: &Draft, ways: &Ways) -> String {
+fn path_without(fact: Known, goal: usize, draft: &Draft, ways: &Ways) -> String {
     // States are (step, is the fact known); only unknown ones at the goal matter.
     let mut via: BTreeMap<(usize, bool), Option<(&Way, bool)>> = BTreeMap::new();
     let mut queue = VecDeque::new();

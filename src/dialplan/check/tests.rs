@@ -147,6 +147,33 @@ fn a_slot_that_is_empty_on_one_way_is_found_with_that_way() {
 }
 
 #[test]
+fn nothing_can_be_done_for_a_caller_who_is_not_verified() {
+    let line = line_of("operation = \"account_state\"");
+    assert_eq!(
+        found("outcomes.more = \"next_question\"", "outcomes.more = \"account_state\""),
+        [(Code::NeedNotMet, line)]
+    );
+    assert!(
+        found("outcomes.one = \"next_question\"", "outcomes.one = \"account_state\"")
+            .contains(&(Code::NeedNotMet, line))
+    );
+    // Somebody else takes the telephone: the verification of the first caller must not serve the second.
+    let text = MINIMAL
+        .replacen("keys.1 = \"account_state\"", "keys.1 = \"ask_identity\"", 1)
+        .replacen(
+            "outcomes.one = \"next_question\"",
+            "outcomes.one = \"account_state\"",
+            1,
+        );
+    assert!(
+        report_of(&text)
+            .findings
+            .iter()
+            .any(|finding| finding.code == Code::NeedNotMet)
+    );
+}
+
+#[test]
 fn a_step_that_nothing_leads_to_is_found_unless_a_name_is_unknown() {
     let orphan = "[steps.orphan]\nkind = \"hangup\"\n[steps.sorry]";
     assert_eq!(

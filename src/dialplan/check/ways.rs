@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::draft::{BodyDraft, Draft, OperationDraft, StepDraft, Target, TransferDraft};
 use super::super::model::EdgeKind;
-use super::super::operation::{Operation, Outcome, OutcomeSpec, Slot};
+use super::super::operation::{CATALOGUE, Fact, Operation, Outcome, OutcomeSpec};
 use super::super::report::{Code, Findings, did_you_mean, listed};
 use super::super::source::{At, Span};
 
@@ -24,14 +24,14 @@ pub(super) struct Way {
     pub(super) to: Option<usize>,
     pub(super) kind: EdgeKind,
     /// What is known after it that was not known before.
-    pub(super) gains: Vec<Fact>,
+    pub(super) gains: Vec<Known>,
 }
 
-/// Something that has to have happened before a step can use it.
+/// Something that is known at a step.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) enum Fact {
-    /// The slot was filled.
-    Slot(Slot),
+pub(super) enum Known {
+    /// What the catalogue says about an outcome.
+    Fact(Fact),
     /// The step with this index has collected digits, and no operation has used them yet.
     Digits(usize),
 }
@@ -106,7 +106,7 @@ impl Ways {
         }
     }
 
-    fn add(&mut self, from: usize, target: &Target, kind: EdgeKind, gains: Vec<Fact>, findings: &mut Findings) {
+    fn add(&mut self, from: usize, target: &Target, kind: EdgeKind, gains: Vec<Known>, findings: &mut Findings) {
         let to = self.look_up(target, findings);
         self.list.push(Way { from, to, kind, gains });
     }
@@ -132,7 +132,7 @@ impl Ways {
             Some(BodyDraft::Collect { question, entry, next }) => {
                 check_entry(entry, findings);
                 check_use(from, step, draft, findings);
-                self.add(from, next, EdgeKind::Digits, vec![Fact::Digits(from)], findings);
+                self.add(from, next, EdgeKind::Digits, vec![Known::Digits(from)], findings);
                 self.add(from, &question.noinput.then, EdgeKind::NoInput, Vec::new(), findings);
                 self.add(from, &question.nomatch.then, EdgeKind::NoMatch, Vec::new(), findings);
             }
@@ -170,10 +170,10 @@ impl Ways {
         self.check_digits(invocation, step.name.span, draft, findings);
         self.add(from, &invocation.error, EdgeKind::Error, Vec::new(), findings);
         let Some(operation) = invocation.operation else {
-            // Unknown, and reported: take its outcomes as they are written, and believe that it fills everything.
+            // Unknown, and reported: take its outcomes as they are written, and believe that it gives everything.
             for (word, target) in &invocation.outcomes {
                 let known = Outcome::parse(&word.value).map_or("outcome", Outcome::name);
-                let gains = Slot::ALL.iter().copied().map(Fact::Slot).collect();
+                let gains = every_fact().map(Known::Fact).collect();
                 self.add(from, &Some(target.clone()), EdgeKind::Outcome(known), gains, findings);
             }
             return;
@@ -187,13 +187,13 @@ impl Ways {
             step.name.span,
             findings,
         );
-        for OutcomeSpec { outcome, fills, .. } in specs {
+        for OutcomeSpec { outcome, gives, .. } in specs {
             let target = invocation
                 .outcomes
                 .iter()
                 .find(|(word, _)| word.value == outcome.name());
             if let Some((_, target)) = target {
-                let gains = fills.iter().copied().map(Fact::Slot).collect();
+                let gains = gives.iter().copied().map(Known::Fact).collect();
                 self.add(
                     from,
                     &Some(target.clone()),
@@ -319,6 +319,14 @@ fn check_use(from: usize, step: &StepDraft, draft: &Draft, findings: &mut Findin
         let remedy = format!("add `digits = \"{name}\"` to the operation that needs them, or take the step out");
         findings.warning(Code::UnusedDigits, step.name.span, message, remedy);
     }
+}
+
+fn every_fact() -> impl Iterator<Item = Fact> {
+    CATALOGUE
+        .iter()
+        .flat_map(|spec| spec.outcomes)
+        .flat_map(|outcome| outcome.gives)
+        .copied()
 }
 
 /// The operation of a step, if it is one and its name is known.

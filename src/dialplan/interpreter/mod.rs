@@ -24,20 +24,23 @@
 //! with the [`Output::Invoke`] that uses it.
 
 mod event;
+mod question;
 mod timers;
 mod type_ahead;
+mod work;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::digit::{Digit, Digits};
+use crate::digit::Digits;
 
-use super::model::{Action, Announcement, Collect, Flow, Invocation, Menu, PlayItem, Question, Retry, StepId};
+use super::model::{Action, Announcement, Flow, PlayItem, StepId};
 use super::name::StepName;
-use super::operation::{Outcome, Privacy};
+use super::operation::Privacy;
 
 pub use event::{End, EndReason, Input, InvocationId, Output, PlaybackId, TransferOutcome};
+use question::{Asking, Habit};
 use timers::{Due, Timers};
 use type_ahead::TypeAhead;
 
@@ -84,36 +87,10 @@ enum Phase {
     Ended,
 }
 
-/// A question in progress.
-struct Asking {
-    noinput: u8,
-    nomatch: u8,
-    entry: Digits,
-    /// The entry holds a key that no entry can hold.
-    spoiled: bool,
-}
-
-impl Asking {
-    fn new() -> Self {
-        Self {
-            noinput: 0,
-            nomatch: 0,
-            entry: Digits::new(),
-            spoiled: false,
-        }
-    }
-}
-
 struct Playing {
     id: PlaybackId,
     items: Arc<[PlayItem]>,
     barge_in: bool,
-}
-
-/// A finish key that may follow an entry which ended without one.
-struct Habit {
-    key: Digit,
-    until: Instant,
 }
 
 /// What waits for the end of hold.
@@ -186,8 +163,8 @@ impl Interpreter {
             (_, Input::Held) => self.hold(now),
             (_, Input::Resumed) => self.resume(now),
             (_, Input::Deadline) => self.deadline(now),
-            (_, input) => match &mut self.hold {
-                Some(hold) => hold.keep(input),
+            (phase, input) => match &mut self.hold {
+                Some(hold) => hold.keep(phase, input),
                 None => self.happened(now, input),
             },
         }
@@ -227,10 +204,10 @@ impl Interpreter {
                 self.phase = Phase::Speaking(*next);
                 self.speak_first(say);
             }
-            Action::Menu(menu) => self.ask(now, &menu.question, None),
+            Action::Menu(menu) => self.ask(now, &menu.question),
             Action::Collect(collect) => {
                 self.entries.remove(&step);
-                self.ask(now, &collect.question, None);
+                self.ask(now, &collect.question);
             }
             Action::Operation(invocation) => self.invoke(now, invocation),
             Action::Transfer(transfer) => {
@@ -258,8 +235,6 @@ impl Interpreter {
             _ => {}
         }
     }
-
-    // ---- speech ----
 
     /// Speaks, unless keys typed ahead have already answered.
     fn speak_first(&mut self, say: &Announcement) {
@@ -308,261 +283,6 @@ impl Interpreter {
         }
     }
 
-    // ---- keys ----
-
-    fn key(&mut self, now: Instant, key: Digit) {
-        if matches!(self.phase, Phase::Working(_)) {
-            if !self.is_habit(now, key) {
-                self.type_ahead.push(key);
-            }
-            return;
-        }
-        if self.is_habit(now, key) {
-            // The media session may have silenced the prompt by itself: say it from the beginning.
-            if let Some(Playing {
-                items, barge_in: true, ..
-            }) = &self.playing
-            {
-                let items = Arc::clone(items);
-                self.play(items, true);
-            }
-            return;
-        }
-        if let Some(playing) = &self.playing {
-            if !playing.barge_in {
-                return;
-            }
-            self.silence();
-        }
-        match self.phase {
-            Phase::Asking(_) => self.accept(now, key),
-            Phase::Speaking(_) => self.type_ahead.push(key),
-            _ => {}
-        }
-        match self.phase {
-            Phase::Announcing => self.transfer_after_speech(now),
-            _ => self.settle(),
-        }
-    }
-
-    fn is_habit(&mut self, now: Instant, key: Digit) -> bool {
-        self.habit
-            .take()
-            .is_some_and(|habit| habit.key == key && now <= habit.until)
-    }
-
-    /// Asks from the beginning, or again with `lead_in` before it.
-    fn ask(&mut self, now: Instant, question: &Question, lead_in: Option<&Arc<[PlayItem]>>) {
-        if lead_in.is_none() {
-            self.phase = Phase::Asking(Asking::new());
-            self.speak_first(&question.say);
-        } else {
-            let items = lead_in
-                .into_iter()
-                .flat_map(|items| items.iter())
-                .chain(question.say.items.iter());
-            self.play(items.cloned().collect(), question.say.barge_in);
-        }
-        if self.playing.is_none() {
-            self.listen(now);
-        }
-        while self.next.is_none() && matches!(self.phase, Phase::Asking(_)) {
-            let Some(key) = self.type_ahead.pop() else { break };
-            self.accept(now, key);
-        }
-    }
-
-    /// The question has been heard: from now on silence is counted.
-    fn listen(&mut self, now: Instant) {
-        let flow = Arc::clone(&self.flow);
-        let wait = match &flow.step(self.step).action {
-            Action::Menu(menu) => menu.question.noinput_timeout,
-            Action::Collect(collect) => collect.question.noinput_timeout,
-            _ => return,
-        };
-        self.timers.step = Some(now + wait);
-    }
-
-    fn accept(&mut self, now: Instant, key: Digit) {
-        let flow = Arc::clone(&self.flow);
-        match &flow.step(self.step).action {
-            Action::Menu(menu) => self.choose(now, menu, key),
-            Action::Collect(collect) => self.collect(now, collect, key),
-            _ => {}
-        }
-    }
-
-    fn choose(&mut self, now: Instant, menu: &Menu, key: Digit) {
-        if let Some(step) = menu.keys.get(&key) {
-            self.next = Some(*step);
-        } else if is_letter_key(key) {
-            self.listen(now);
-        } else {
-            self.nomatch(now, &menu.question);
-        }
-    }
-
-    fn collect(&mut self, now: Instant, collect: &Collect, key: Digit) {
-        let Phase::Asking(asking) = &mut self.phase else { return };
-        if Some(key) == collect.finish_on_key {
-            return self.complete(now, collect);
-        }
-        if Some(key) == collect.clear_on_key {
-            asking.entry.clear();
-            asking.spoiled = false;
-            return self.listen(now);
-        }
-        match key.value() {
-            Some(_) => asking.entry.push(key),
-            None if is_letter_key(key) => {}
-            None => asking.spoiled = true,
-        }
-        if asking.entry.len() >= collect.max_digits {
-            self.expect_habit(now, collect);
-            self.complete(now, collect);
-        } else if asking.entry.is_empty() && !asking.spoiled {
-            self.listen(now);
-        } else {
-            self.timers.step = Some(now + collect.interdigit_timeout);
-        }
-    }
-
-    /// The entry is full; a finish key after it means nothing, typed ahead or still to come.
-    fn expect_habit(&mut self, now: Instant, collect: &Collect) {
-        let Some(key) = collect.finish_on_key else { return };
-        if self.type_ahead.is_empty() {
-            let until = now + collect.interdigit_timeout;
-            self.habit = Some(Habit { key, until });
-        } else {
-            self.type_ahead.skip(key);
-        }
-    }
-
-    fn complete(&mut self, now: Instant, collect: &Collect) {
-        let Phase::Asking(asking) = &mut self.phase else { return };
-        if asking.spoiled || asking.entry.len() < collect.min_digits {
-            return self.nomatch(now, &collect.question);
-        }
-        let entry = std::mem::take(&mut asking.entry);
-        self.entries.insert(self.step, entry);
-        self.next = Some(collect.next);
-    }
-
-    fn nomatch(&mut self, now: Instant, question: &Question) {
-        self.type_ahead.clear();
-        let Phase::Asking(asking) = &mut self.phase else { return };
-        asking.nomatch = asking.nomatch.saturating_add(1);
-        let count = asking.nomatch;
-        self.retry(now, question, &question.nomatch, count);
-    }
-
-    fn noinput(&mut self, now: Instant, question: &Question) {
-        let Phase::Asking(asking) = &mut self.phase else { return };
-        asking.noinput = asking.noinput.saturating_add(1);
-        let count = asking.noinput;
-        self.retry(now, question, &question.noinput, count);
-    }
-
-    fn retry(&mut self, now: Instant, question: &Question, retry: &Retry, count: u8) {
-        if let Phase::Asking(asking) = &mut self.phase {
-            asking.entry.clear();
-            asking.spoiled = false;
-        }
-        self.timers.step = None;
-        if count >= retry.max {
-            self.next = Some(retry.then);
-            return;
-        }
-        let nothing: Arc<[PlayItem]> = Arc::new([]);
-        let lead_in = retry
-            .reprompts
-            .get(usize::from(count - 1))
-            .or(retry.reprompts.last())
-            .unwrap_or(&nothing);
-        self.ask(now, question, Some(lead_in));
-    }
-
-    // ---- operations and transfers ----
-
-    fn invoke(&mut self, now: Instant, invocation: &Invocation) {
-        let digits = invocation.digits.and_then(|step| self.entries.remove(&step));
-        if invocation.digits.is_some() && digits.is_none() {
-            // The checker excludes this; an operation is never asked to work on nothing.
-            self.next = Some(invocation.error);
-            return;
-        }
-        let id = InvocationId(self.next_id());
-        self.phase = Phase::Working(id);
-        self.timers.step = Some(now + invocation.timeout);
-        self.timers.comfort = invocation.while_waiting.as_ref().map(|waiting| now + waiting.after);
-        self.outputs.push_back(Output::Invoke {
-            id,
-            operation: invocation.operation,
-            digits,
-        });
-    }
-
-    /// `None`: it broke down or took too long. Answers of earlier invocations are too late and ignored.
-    fn operation_done(&mut self, id: InvocationId, outcome: Option<Outcome>) {
-        let Action::Operation(invocation) = &self.flow.step(self.step).action else {
-            return;
-        };
-        if !matches!(self.phase, Phase::Working(current) if current == id) {
-            return;
-        }
-        let target = outcome
-            .and_then(|outcome| invocation.outcomes.get(&outcome))
-            .unwrap_or(&invocation.error);
-        self.next = Some(*target);
-    }
-
-    fn comfort(&mut self) {
-        let flow = Arc::clone(&self.flow);
-        let Action::Operation(invocation) = &flow.step(self.step).action else {
-            return;
-        };
-        if let Some(waiting) = &invocation.while_waiting {
-            // Keys are typed ahead meanwhile; they do not silence it, it is short.
-            self.play(Arc::clone(&waiting.items), false);
-        }
-    }
-
-    fn comfort_again(&mut self, now: Instant) {
-        if let Action::Operation(invocation) = &self.flow.step(self.step).action {
-            self.timers.comfort = invocation.while_waiting.as_ref().map(|waiting| now + waiting.every);
-        }
-    }
-
-    fn transfer_after_speech(&mut self, now: Instant) {
-        let flow = Arc::clone(&self.flow);
-        let Action::Transfer(transfer) = &flow.step(self.step).action else {
-            return;
-        };
-        if self.playing.is_none() {
-            self.phase = Phase::Transferring;
-            self.timers.step = Some(now + transfer.timeout);
-            self.outputs.push_back(Output::Transfer(transfer.to.clone()));
-        }
-    }
-
-    fn transfer_done(&mut self, outcome: TransferOutcome) {
-        let Action::Transfer(transfer) = &self.flow.step(self.step).action else {
-            return;
-        };
-        if !matches!(self.phase, Phase::Transferring) {
-            return;
-        }
-        self.next = Some(match outcome {
-            TransferOutcome::Connected => return self.end(EndReason::Transferred),
-            TransferOutcome::Busy => transfer.busy,
-            TransferOutcome::NoAnswer => transfer.no_answer,
-            TransferOutcome::Closed => transfer.closed,
-            TransferOutcome::Failed => transfer.failed,
-        });
-    }
-
-    // ---- time, hold, end ----
-
     fn deadline(&mut self, now: Instant) {
         while let Some(due) = self.timers.take_due(now) {
             match due {
@@ -577,14 +297,7 @@ impl Interpreter {
     fn step_timer(&mut self, now: Instant) {
         let flow = Arc::clone(&self.flow);
         match (&self.phase, &flow.step(self.step).action) {
-            (Phase::Asking(_), Action::Menu(menu)) => self.noinput(now, &menu.question),
-            (Phase::Asking(asking), Action::Collect(collect)) => {
-                if asking.entry.is_empty() && !asking.spoiled {
-                    self.noinput(now, &collect.question);
-                } else {
-                    self.complete(now, collect);
-                }
-            }
+            (Phase::Asking(_), _) => self.question_timed_out(now),
             (Phase::Working(id), _) => self.operation_done(*id, None),
             (Phase::Transferring, Action::Transfer(transfer)) => self.next = Some(transfer.no_answer),
             (Phase::Leaving, _) => self.end(self.reason),
@@ -649,20 +362,19 @@ impl Interpreter {
 }
 
 impl Hold {
-    /// Keeps the one answer that may come meanwhile. Keys pressed during hold are meant for somebody else.
-    fn keep(&mut self, input: Input) {
-        if matches!(
-            input,
-            Input::OperationDone { .. } | Input::OperationFailed(_) | Input::TransferDone(_)
-        ) {
+    /// Keeps the one answer that the step waits for. Keys pressed during hold are meant for somebody else.
+    fn keep(&mut self, phase: &Phase, input: Input) {
+        let awaited = match (phase, &input) {
+            (Phase::Working(id), Input::OperationDone { invocation, .. } | Input::OperationFailed(invocation)) => {
+                id == invocation
+            }
+            (Phase::Transferring, Input::TransferDone(_)) => true,
+            _ => false,
+        };
+        if awaited {
             self.answer = Some(input);
         }
     }
-}
-
-/// A to D: not on any ordinary telephone.
-fn is_letter_key(key: Digit) -> bool {
-    matches!(key, Digit::A | Digit::B | Digit::C | Digit::D)
 }
 
 /// Says where the call is, never what was keyed.

@@ -1,7 +1,8 @@
 use super::super::name::PromptId;
-use super::super::operation::{Operation, Slot};
+use super::super::operation::{Operation, Outcome, Slot};
 use super::super::tests::flow;
 use super::*;
+use crate::digit::Digit;
 
 /// A call in invented time.
 struct Call {
@@ -118,7 +119,7 @@ next = "pick"
 [steps.pick]
 kind = "menu"
 say = "x.pick"
-keys = { 1 = "number", 2 = "warning", 3 = "work", 4 = "desk", "*" = "pick" }
+keys = { 1 = "number", 2 = "warning", 4 = "desk", "*" = "pick" }
 [steps.number]
 kind = "collect"
 say = "x.number"
@@ -135,15 +136,6 @@ outcomes = { one = "pick", several = "number", refused = "bye" }
 kind = "play"
 say = "x.warning"
 barge_in = false
-next = "pick"
-[steps.work]
-kind = "operation"
-operation = "propose_password"
-outcomes = { proposed = "read", exhausted = "bye", contradiction = "bye" }
-[steps.read]
-kind = "play"
-say = ["x.read", "{password}"]
-flush = true
 next = "pick"
 [steps.desk]
 kind = "transfer"
@@ -221,31 +213,51 @@ fn keys_typed_ahead_answer_questions_that_are_never_spoken() {
     assert_eq!((call.step(), call.said().as_str()), ("warning", "x.warning"));
 }
 
+/// A call in the stock flow, where a password is being made.
+fn at_proposal() -> Call {
+    let mut call = Call::new(super::super::tests::SHIPPED[0].1);
+    call.keys("47#");
+    call.outcome(Outcome::One);
+    call.outcome(Outcome::Ask);
+    call.keys("1984#");
+    call.outcome(Outcome::Passed);
+    call.keys("1");
+    call.outcome(Outcome::Selected);
+    assert_eq!(call.step(), "propose_password");
+    call
+}
+
 #[test]
 fn flush_drops_keys_from_before() {
-    let mut call = at_menu();
-    call.keys("31");
-    assert_eq!(call.step(), "work");
+    let mut call = at_proposal();
+    call.keys("44");
     call.outcome(Outcome::Proposed);
-    assert_eq!((call.step(), call.said().as_str()), ("read", "x.read {password}"));
+    assert_eq!((call.step(), call.said().as_str()), ("get_ready", "password.get_ready"));
+    call.heard();
+    assert_eq!(
+        (call.step(), call.said().as_str()),
+        ("read_password", "password.lead_in {password}")
+    );
     call.keys("3");
     assert_eq!(
         call.step(),
-        "work",
-        "a key while it speaks counts for the menu that follows"
+        "propose_password",
+        "a key while it is read counts for the menu that follows"
     );
 }
 
 #[test]
 fn a_password_is_played_as_secret() {
-    let mut call = at_menu();
-    call.keys("3");
+    let mut call = at_proposal();
     call.outcome(Outcome::Proposed);
-    let secret = call.outputs.iter().any(|output| {
-        matches!(output, Output::Play { privacy: Privacy::Secret, items, .. }
-            if items.contains(&PlayItem::Slot(Slot::Password)))
-    });
-    assert!(secret);
+    call.heard();
+    for output in &call.outputs {
+        if let Output::Play { privacy, items, .. } = output {
+            let is_password = items.contains(&PlayItem::Slot(Slot::Password));
+            assert_eq!(*privacy == Privacy::Secret, is_password);
+        }
+    }
+    assert!(call.said().contains("{password}"));
 }
 
 #[test]

@@ -175,7 +175,10 @@ fn any_flow() -> impl Strategy<Value = String> {
                      while_waiting.say = \"x.moment\"\noutcomes = {{ one = \"s{next}\", several = \"s{}\", refused = \"s{}\" }}\n",
                     c % 6 + 1, if *flush { "#" } else { "none" }, forward(*b), forward(*a), forward(*c)
                 ),
-                3 => format!("kind = \"operation\"\noperation = \"readback_wanted\"\nerror = \"s{}\"\noutcomes = {{ yes = \"s{next}\", no = \"s{}\" }}\n", forward(*a), forward(*b)),
+                3 => format!(
+                    "kind = \"operation\"\noperation = \"pace_slower\"\nerror = \"s{}\"\noutcomes.done = \"s{next}\"\n",
+                    forward(*a)
+                ),
                 _ => format!(
                     "kind = \"transfer\"\nto = \"desk\"\nsay = \"x.say\"\noutcomes = {{ busy = \"s{next}\", no_answer = \"s{}\", closed = \"s{}\", failed = \"s{}\" }}\n",
                     forward(*a), forward(*b), forward(*c)

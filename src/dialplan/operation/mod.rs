@@ -4,7 +4,11 @@
 //! carries an operation out through `service` and matches on [`Operation`] without a wildcard: an operation that is
 //! added here does not compile until something does it.
 
+mod catalogue;
+
 use std::fmt;
+
+pub use catalogue::CATALOGUE;
 
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$item_doc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
@@ -157,6 +161,8 @@ pub struct Spec {
     pub summary: &'static str,
     /// Whether the step has to say where the digits come from.
     pub needs_digits: bool,
+    /// What has to be so on every way to the step.
+    pub needs: &'static [Fact],
     /// Every way it can end; a flow says where each leads.
     pub outcomes: &'static [OutcomeSpec],
 }
@@ -168,186 +174,21 @@ pub struct OutcomeSpec {
     pub outcome: Outcome,
     /// What it means, for people.
     pub meaning: &'static str,
-    /// Slots that can be spoken after it.
-    pub fills: &'static [Slot],
+    /// What is so after it.
+    pub gives: &'static [Fact],
 }
 
-const fn on(outcome: Outcome, meaning: &'static str) -> OutcomeSpec {
-    fill(outcome, meaning, &[])
+/// Something that has to be so before an operation makes sense. The services enforce it as well; the checker finds a
+/// flow that would run into their refusal.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Fact {
+    /// The caller has said who they are.
+    Identified,
+    /// The caller has proved it.
+    Verified,
+    /// The slot was filled.
+    Filled(Slot),
 }
-
-const fn fill(outcome: Outcome, meaning: &'static str, fills: &'static [Slot]) -> OutcomeSpec {
-    OutcomeSpec {
-        outcome,
-        meaning,
-        fills,
-    }
-}
-
-const fn spec(
-    operation: Operation,
-    needs_digits: bool,
-    summary: &'static str,
-    outcomes: &'static [OutcomeSpec],
-) -> Spec {
-    Spec {
-        operation,
-        summary,
-        needs_digits,
-        outcomes,
-    }
-}
-
-const DIGITS: bool = true;
-const NO_DIGITS: bool = false;
-
-/// Every operation. An unknown ID is answered like a known one, so a flow cannot tell them apart.
-pub const CATALOGUE: &[Spec] = &[
-    spec(
-        Operation::Identify,
-        DIGITS,
-        "finds the person by employee number, or by login ID keyed with the letters on the keys",
-        &[
-            on(
-                Outcome::One,
-                "one person (or nobody: then the questions are made up and no answer is right)",
-            ),
-            on(
-                Outcome::Several,
-                "several people have these digits; ask for something more",
-            ),
-            on(Outcome::Refused, "the calling number is locked out"),
-        ],
-    ),
-    spec(
-        Operation::Discriminate,
-        DIGITS,
-        "tells people with the same digits apart by a second mark",
-        &[
-            on(Outcome::One, "one person is left (or nobody, see identify)"),
-            on(Outcome::Several, "still several"),
-        ],
-    ),
-    spec(
-        Operation::NextQuestion,
-        NO_DIGITS,
-        "chooses the next security question at random",
-        &[
-            fill(Outcome::Ask, "there is a question to ask", &[Slot::Question]),
-            on(Outcome::Unavailable, "nobody can be verified by phone now"),
-        ],
-    ),
-    spec(
-        Operation::Answer,
-        DIGITS,
-        "takes the answer to the question; never says which answer was wrong",
-        &[
-            on(Outcome::More, "ask the next question"),
-            on(Outcome::Passed, "the caller is who they say"),
-            on(Outcome::Retry, "this round failed, another one is allowed"),
-            on(Outcome::Failed, "not verified, no more rounds in this call"),
-            on(Outcome::Locked, "not verified, and locked out from now on"),
-        ],
-    ),
-    spec(
-        Operation::ListSystems,
-        NO_DIGITS,
-        "looks up the systems where the caller has an account",
-        &[
-            fill(Outcome::One, "there is one, and it is chosen", &[Slot::System]),
-            fill(Outcome::Several, "the caller has to choose", &[Slot::SystemsMenu]),
-            on(Outcome::None, "there is none"),
-        ],
-    ),
-    spec(
-        Operation::SelectSystem,
-        DIGITS,
-        "chooses a system by its number in the systems menu",
-        &[
-            fill(Outcome::Selected, "chosen", &[Slot::System]),
-            on(Outcome::NoMatch, "no system has this number"),
-        ],
-    ),
-    spec(
-        Operation::SelectAll,
-        NO_DIGITS,
-        "chooses every system where the caller has an account",
-        &[on(Outcome::Selected, "chosen")],
-    ),
-    spec(
-        Operation::AccountState,
-        NO_DIGITS,
-        "looks up whether the caller's accounts are locked, disabled or expired",
-        &[
-            fill(Outcome::Told, "known", &[Slot::AccountStates]),
-            on(Outcome::Unavailable, "no system answered"),
-        ],
-    ),
-    spec(
-        Operation::Unlock,
-        NO_DIGITS,
-        "unlocks the caller's accounts; passwords stay as they are",
-        &[
-            fill(Outcome::All, "unlocked everywhere", &[Slot::Results]),
-            fill(
-                Outcome::Some,
-                "unlocked on some systems, not on others",
-                &[Slot::Results],
-            ),
-            fill(Outcome::None, "unlocked nowhere", &[Slot::Results]),
-            on(Outcome::NotLocked, "no account was locked"),
-        ],
-    ),
-    spec(
-        Operation::ProposePassword,
-        NO_DIGITS,
-        "makes a random password that suits every chosen system; nothing is changed yet",
-        &[
-            fill(Outcome::Proposed, "there is a password to read out", &[Slot::Password]),
-            on(Outcome::Exhausted, "the caller has asked for too many"),
-            on(Outcome::Contradiction, "no password suits all chosen systems at once"),
-        ],
-    ),
-    spec(
-        Operation::PaceSlower,
-        NO_DIGITS,
-        "spells more slowly from now on",
-        &[on(Outcome::Done, "done")],
-    ),
-    spec(
-        Operation::PaceNormal,
-        NO_DIGITS,
-        "spells at the usual speed from now on",
-        &[on(Outcome::Done, "done")],
-    ),
-    spec(
-        Operation::ReadbackWanted,
-        NO_DIGITS,
-        "asks the policy whether the caller has to key the password back before it goes live",
-        &[on(Outcome::Yes, "key it back first"), on(Outcome::No, "not needed")],
-    ),
-    spec(
-        Operation::CheckReadback,
-        DIGITS,
-        "compares what was keyed with the password in its keypad form",
-        &[on(Outcome::Match, "the same"), on(Outcome::Mismatch, "not the same")],
-    ),
-    spec(
-        Operation::Reset,
-        NO_DIGITS,
-        "sets the proposed password on every chosen system",
-        &[
-            fill(Outcome::All, "changed everywhere", &[Slot::Results]),
-            fill(
-                Outcome::Some,
-                "changed on some systems, not on others",
-                &[Slot::Results],
-            ),
-            fill(Outcome::None, "changed nowhere", &[Slot::Results]),
-            on(Outcome::Refused, "the caller has to be verified again first"),
-        ],
-    ),
-];
 
 impl Operation {
     /// Its line in the catalogue.
@@ -394,7 +235,7 @@ mod tests {
             let filled = CATALOGUE
                 .iter()
                 .flat_map(|spec| spec.outcomes)
-                .any(|outcome| outcome.fills.contains(slot));
+                .any(|outcome| outcome.gives.contains(&Fact::Filled(*slot)));
             assert!(filled, "{slot}");
         }
     }
