@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::*;
 
 mod branches;
+mod documentation;
 mod random;
 mod shipped;
 mod stories;
