@@ -15,7 +15,7 @@ use super::source::{At, Span};
 #[derive(Debug)]
 pub(super) struct Draft {
     pub(super) title: Option<String>,
-    pub(super) language: String,
+    pub(super) language: At<String>,
     pub(super) start: Target,
     pub(super) limits: LimitsDraft,
     pub(super) steps: Vec<StepDraft>,

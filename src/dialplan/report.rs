@@ -67,6 +67,8 @@ codes! {
     UnknownOperation = "unknown-operation",
     /// A prompt that is missing in at least one language.
     UnknownPrompt = "unknown-prompt",
+    /// A language without any prompt.
+    UnknownLanguage = "unknown-language",
     /// A slot that no operation fills.
     UnknownSlot = "unknown-slot",
     /// An outcome that leads nowhere.

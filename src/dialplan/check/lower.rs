@@ -19,7 +19,7 @@ pub(super) fn lower(source: &Source, draft: &Draft, ways: &Ways) -> Option<Flow>
     Some(Flow {
         title: draft.title.as_deref().map_or_else(|| Arc::clone(&name), Arc::from),
         name,
-        language: draft.language.as_str().into(),
+        language: draft.language.value.as_str().into(),
         version: Version::of(&source.text),
         limits: Limits {
             max_steps: draft.limits.max_steps,

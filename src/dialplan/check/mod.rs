@@ -41,6 +41,7 @@ pub fn load(file: &str, text: &str, prompts: &PromptIndex) -> Result<Loaded, Rep
     let ways = Ways::of(&draft, &mut findings);
     loops::check(&draft, &ways, &mut findings);
     facts::check(&draft, &ways, &mut findings);
+    check_language(&draft, prompts, &mut findings);
     check_prompts(&draft, prompts, &mut findings);
     let report = findings.into_report();
     if report.has_errors() {
@@ -82,6 +83,24 @@ impl PromptIndex {
     fn known(&self) -> impl Iterator<Item = &str> {
         self.0.values().flatten().map(PromptId::as_str)
     }
+}
+
+fn check_language(draft: &Draft, prompts: &PromptIndex, findings: &mut Findings) {
+    let language = &draft.language;
+    // A file that could not be read has none, and a report already.
+    if language.value.is_empty() || prompts.0.contains_key(&language.value) {
+        return;
+    }
+    let message = format!(
+        "there are no prompts in `{}`, the language that calls begin in",
+        language.value
+    );
+    let known = listed(prompts.0.keys().map(String::as_str));
+    let remedy = format!(
+        "set `language` to one that has prompts ({known}), or add the folder prompts/{}",
+        language.value
+    );
+    findings.error(Code::UnknownLanguage, language.span, message, remedy);
 }
 
 /// Every prompt has to be there in every language: the caller may switch.

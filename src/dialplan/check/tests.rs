@@ -281,7 +281,25 @@ fn a_prompt_has_to_exist_in_every_language() {
     );
     assert!(report.findings[0].message.ends_with("is missing in `de`"), "{report}");
     let report = load("x.toml", MINIMAL, &PromptIndex::new()).unwrap_err();
-    assert!(report.findings[0].message.starts_with("there is no prompt"), "{report}");
+    assert!(
+        report
+            .findings
+            .iter()
+            .any(|finding| finding.message.starts_with("there is no prompt")),
+        "{report}"
+    );
+}
+
+#[test]
+fn a_language_has_to_have_prompts() {
+    assert_eq!(
+        found("title =", "language = \"de-AT\"\ntitle ="),
+        [(Code::UnknownLanguage, line_of("title ="))]
+    );
+    assert_eq!(
+        found("title =", "language = \"German language\"\ntitle ="),
+        [(Code::BadValue, line_of("title ="))]
+    );
 }
 
 /// What an admin reads. Every kind of mistake that can stand beside others is in this file.

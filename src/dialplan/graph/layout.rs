@@ -58,6 +58,8 @@ pub(super) struct Item {
     pub(super) width: f64,
     pub(super) height: f64,
     pub(super) x: f64,
+    /// From left to right in its rank.
+    pub(super) place: usize,
     /// Things in the rank above and below that it is joined to.
     pub(super) above: Vec<usize>,
     pub(super) below: Vec<usize>,

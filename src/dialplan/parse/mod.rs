@@ -12,7 +12,7 @@ use toml::de::DeTable;
 use super::draft::{Draft, LimitsDraft};
 use super::name::StepName;
 use super::report::{Code, Findings};
-use super::source::{Source, Span};
+use super::source::{At, Source, Span};
 
 use reader::Reader;
 use step::Defaults;
@@ -65,7 +65,7 @@ impl Draft {
         };
         Self {
             title: None,
-            language: String::new(),
+            language: At::new(String::new(), Span::default()),
             start: None,
             limits,
             steps: Vec::new(),
@@ -104,17 +104,17 @@ fn title(reader: &mut Reader<'_, '_>) -> Option<String> {
     Some(title.value)
 }
 
-fn language(reader: &mut Reader<'_, '_>) -> String {
-    let default = "en-US";
+fn language(reader: &mut Reader<'_, '_>) -> At<String> {
+    let default = At::new("en-US".to_owned(), Span::default());
     let Some(language) = reader.text("language") else {
-        return default.to_owned();
+        return default;
     };
     let tag_like = language
         .value
         .split('-')
         .all(|part| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric()));
     if tag_like && language.value.len() <= 35 {
-        return language.value;
+        return language;
     }
     let message = format!("\"{}\" is not a language tag", language.value);
     reader.bad_value::<()>(
@@ -122,7 +122,7 @@ fn language(reader: &mut Reader<'_, '_>) -> String {
         message,
         "use a tag such as \"en-US\" or \"de\"".to_owned(),
     );
-    default.to_owned()
+    default
 }
 
 fn limits(reader: &mut Reader<'_, '_>) -> LimitsDraft {
@@ -161,7 +161,7 @@ fn steps(reader: &mut Reader<'_, '_>, defaults: &Defaults) -> Vec<super::draft::
             let mut step = Reader::new(table, place, name.span, reader.findings);
             let draft = step::read(
                 &mut step,
-                super::source::At {
+                At {
                     value: step_name,
                     span: name.span,
                 },

@@ -153,41 +153,60 @@ fn any_flow() -> impl Strategy<Value = String> {
         any::<u16>(),
         any::<u16>(),
     );
-    proptest::collection::vec(step, 1..14).prop_map(|steps| {
-        let last = steps.len();
-        let mut text = format!("start = \"s0\"\n[limits]\nmax_duration = \"4m\"\nthen = \"s{last}\"\n");
-        for (i, (kind, barge_in, flush, a, b, c)) in steps.iter().enumerate() {
-            let next = i + 1;
-            let forward = |random: u16| next + usize::from(random) % (last + 1 - next);
-            let anywhere = |random: u16| usize::from(random) % (last + 1);
-            let retry = |random: u16, to: usize| format!("{{ reprompts = \"x.again\", max = {}, then = \"s{to}\" }}", random % 4 + 1);
-            let question = format!(
-                "say = \"x.ask\"\nbarge_in = {barge_in}\nflush = {flush}\nnoinput = {}\nnomatch = {}\n",
-                retry(*a, forward(*a)),
-                retry(*b, anywhere(*b)),
-            );
-            let body = match kind {
-                0 => format!("kind = \"play\"\nsay = \"x.say\"\nbarge_in = {barge_in}\nflush = {flush}\nnext = \"s{next}\"\n"),
-                1 => format!("kind = \"menu\"\n{question}keys = {{ 1 = \"s{next}\", 2 = \"s{}\", \"*\" = \"s{}\" }}\n", anywhere(*a), anywhere(*c)),
-                2 => format!(
-                    "kind = \"collect\"\n{question}max_digits = {}\nfinish_on_key = \"{}\"\nnext = \"use{i}\"\n[steps.use{i}]\n\
+    proptest::collection::vec(step, 1..14).prop_map(text_of)
+}
+
+fn text_of(steps: Vec<(u8, bool, bool, u16, u16, u16)>) -> String {
+    let last = steps.len();
+    let mut text = format!("start = \"s0\"\n[limits]\nmax_duration = \"4m\"\nthen = \"s{last}\"\n");
+    for (i, (kind, barge_in, flush, a, b, c)) in steps.iter().enumerate() {
+        let next = i + 1;
+        let forward = |random: u16| next + usize::from(random) % (last + 1 - next);
+        let anywhere = |random: u16| usize::from(random) % (last + 1);
+        let retry = |random: u16, to: usize| {
+            format!(
+                "{{ reprompts = \"x.again\", max = {}, then = \"s{to}\" }}",
+                random % 4 + 1
+            )
+        };
+        let question = format!(
+            "say = \"x.ask\"\nbarge_in = {barge_in}\nflush = {flush}\nnoinput = {}\nnomatch = {}\n",
+            retry(*a, forward(*a)),
+            retry(*b, anywhere(*b)),
+        );
+        let body = match kind {
+            0 => format!(
+                "kind = \"play\"\nsay = \"x.say\"\nbarge_in = {barge_in}\nflush = {flush}\nnext = \"s{next}\"\n"
+            ),
+            1 => format!(
+                "kind = \"menu\"\n{question}keys = {{ 1 = \"s{next}\", 2 = \"s{}\", \"*\" = \"s{}\" }}\n",
+                anywhere(*a),
+                anywhere(*c)
+            ),
+            2 => format!(
+                "kind = \"collect\"\n{question}max_digits = {}\nfinish_on_key = \"{}\"\nnext = \"use{i}\"\n[steps.use{i}]\n\
                      kind = \"operation\"\noperation = \"identify\"\ndigits = \"s{i}\"\nerror = \"s{}\"\n\
                      while_waiting.say = \"x.moment\"\noutcomes = {{ one = \"s{next}\", several = \"s{}\", refused = \"s{}\" }}\n",
-                    c % 6 + 1, if *flush { "#" } else { "none" }, forward(*b), forward(*a), forward(*c)
-                ),
-                3 => format!(
-                    "kind = \"operation\"\noperation = \"pace_slower\"\nerror = \"s{}\"\noutcomes.done = \"s{next}\"\n",
-                    forward(*a)
-                ),
-                _ => format!(
-                    "kind = \"transfer\"\nto = \"desk\"\nsay = \"x.say\"\noutcomes = {{ busy = \"s{next}\", no_answer = \"s{}\", closed = \"s{}\", failed = \"s{}\" }}\n",
-                    forward(*a), forward(*b), forward(*c)
-                ),
-            };
-            write!(text, "[steps.s{i}]\n{body}").unwrap();
-        }
-        text + &format!("[steps.s{last}]\nkind = \"hangup\"\nsay = \"x.bye\"\n")
-    })
+                c % 6 + 1,
+                if *flush { "#" } else { "none" },
+                forward(*b),
+                forward(*a),
+                forward(*c)
+            ),
+            3 => format!(
+                "kind = \"operation\"\noperation = \"pace_slower\"\nerror = \"s{}\"\noutcomes.done = \"s{next}\"\n",
+                forward(*a)
+            ),
+            _ => format!(
+                "kind = \"transfer\"\nto = \"desk\"\nsay = \"x.say\"\noutcomes = {{ busy = \"s{next}\", no_answer = \"s{}\", closed = \"s{}\", failed = \"s{}\" }}\n",
+                forward(*a),
+                forward(*b),
+                forward(*c)
+            ),
+        };
+        write!(text, "[steps.s{i}]\n{body}").unwrap();
+    }
+    text + &format!("[steps.s{last}]\nkind = \"hangup\"\nsay = \"x.bye\"\n")
 }
 
 proptest! {
