@@ -1,1 +1,3 @@
-//! speech
+//! Prompts and phrases, recorded or synthesized.
+
+pub mod audio;
