@@ -1,3 +1,5 @@
 //! Prompts and phrases, recorded or synthesized.
 
 pub mod audio;
+pub mod language;
+pub mod phrase;
