@@ -3,3 +3,4 @@
 pub mod audio;
 pub mod language;
 pub mod phrase;
+pub mod synthesizer;
