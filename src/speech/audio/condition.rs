@@ -1,10 +1,14 @@
 //! What every prompt goes through before a caller hears it, whoever recorded it.
 //!
-//! High-pass at 100 Hz (hum, plosives) · silence at both ends trimmed to 50 ms · active speech level set to -22 dBov
+//! High-pass at 100 Hz (hum, plosives) · bass below 300 Hz lowered by 9 dB · silence at both ends trimmed to 50 ms · active speech level set to -22 dBov
 //! with peaks at or below -3 dBFS · fades of 5 ms against clicks. So recordings of two people, or of a person and an
 //! engine, are equally loud, and joined phrases have no holes.
+//!
+//! Why the bass: a telephone drops what lies below 300 Hz, and with it most of the energy of a man's voice. Levelled
+//! with its bass, the default voice arrived 7 dB quieter on average, up to 12 dB, and unevenly from word to word; with
+//! the bass lowered it is 4 dB. Taken away altogether it would sound thin where the line does carry it.
 
-use super::filter::{high_pass, telephone_band};
+use super::filter::{high_pass, low_shelf, telephone_band};
 use super::level::{active_level, peak_dbfs};
 use super::{Pcm, STORED_RATE_HZ, resample};
 
@@ -14,11 +18,12 @@ pub const TARGET_LEVEL_DBOV: f64 = -22.0;
 pub const LEVEL_TOLERANCE_DB: f64 = 1.0;
 /// Peaks end here; leaves room for the overshoot of later filters, in dBFS.
 pub const MAX_PEAK_DBFS: f64 = -3.0;
-/// A voice loses about 1 to 3 dB to the telephone band; more than this means a recording that is mostly rumble or
-/// hiss.
-pub const MAX_BAND_LOSS_DB: f64 = 6.0;
+/// A voice loses 2 to 9 dB to the telephone band; more than this means a recording that is mostly rumble or hiss.
+pub const MAX_BAND_LOSS_DB: f64 = 12.0;
 
 const HIGH_PASS_HZ: f64 = 100.0;
+const BASS_HZ: f64 = 300.0;
+const BASS_GAIN_DB: f64 = -9.0;
 const KEPT_SILENCE_S: f64 = 0.05;
 const FADE_S: f64 = 0.005;
 /// What lies this far below the active level is silence. A final "f" is about 30 dB below the vowels.
@@ -44,6 +49,7 @@ pub enum ConditionError {
 pub fn condition(pcm: &Pcm) -> Result<Pcm, ConditionError> {
     let stored = resample(pcm, STORED_RATE_HZ)?;
     let clean = high_pass(stored.samples(), HIGH_PASS_HZ, STORED_RATE_HZ);
+    let clean = low_shelf(&clean, BASS_HZ, BASS_GAIN_DB, STORED_RATE_HZ);
     let trimmed = trim(&clean).ok_or(ConditionError::Silent)?;
     let mut samples = set_level(trimmed).ok_or(ConditionError::Silent)?;
     fade_ends(&mut samples);

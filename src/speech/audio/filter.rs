@@ -17,6 +17,12 @@ pub fn low_pass(samples: &[f32], hz: f64, rate_hz: u32) -> Vec<f32> {
     Biquad::new(hz, rate_hz, Pass::Low).run(samples)
 }
 
+/// Changes what lies below `hz` by `gain_db`, and leaves the rest.
+#[must_use]
+pub fn low_shelf(samples: &[f32], hz: f64, gain_db: f64, rate_hz: u32) -> Vec<f32> {
+    Biquad::low_shelf(hz, gain_db, rate_hz).run(samples)
+}
+
 /// What a telephone line leaves of the signal; two passes of each filter, so 24 dB per octave.
 #[must_use]
 pub fn telephone_band(samples: &[f32], rate_hz: u32) -> Vec<f32> {
@@ -42,10 +48,7 @@ struct Biquad {
 
 impl Biquad {
     fn new(hz: f64, rate_hz: u32, pass: Pass) -> Self {
-        // At or above half the rate the transform has no meaning; just below it the filter passes (or stops) all.
-        let omega = TAU * (hz / f64::from(rate_hz)).clamp(1e-6, 0.49);
-        let (sin, cos) = omega.sin_cos();
-        let alpha = sin / (2.0 * FRAC_1_SQRT_2);
+        let (cos, alpha) = corner(hz, rate_hz);
         let b = match pass {
             Pass::High => [(1.0 + cos) / 2.0, -(1.0 + cos), (1.0 + cos) / 2.0],
             Pass::Low => [(1.0 - cos) / 2.0, 1.0 - cos, (1.0 - cos) / 2.0],
@@ -54,6 +57,25 @@ impl Biquad {
         Self {
             b: b.map(|coefficient| coefficient / scale),
             a: [-2.0 * cos / scale, (1.0 - alpha) / scale],
+        }
+    }
+
+    /// Slope 1: as steep as it gets without overshoot.
+    fn low_shelf(hz: f64, gain_db: f64, rate_hz: u32) -> Self {
+        let (cos, alpha) = corner(hz, rate_hz);
+        let gain = 10f64.powf(gain_db / 40.0);
+        let (sum, difference, slope) = (gain + 1.0, gain - 1.0, 2.0 * gain.sqrt() * alpha);
+        let scale = sum + difference * cos + slope;
+        Self {
+            b: [
+                gain * (sum - difference * cos + slope) / scale,
+                2.0 * gain * (difference - sum * cos) / scale,
+                gain * (sum - difference * cos - slope) / scale,
+            ],
+            a: [
+                -2.0 * (difference + sum * cos) / scale,
+                (sum + difference * cos - slope) / scale,
+            ],
         }
     }
 
@@ -69,6 +91,13 @@ impl Biquad {
             })
             .collect()
     }
+}
+
+/// Cosine and alpha of the cookbook for a Butterworth corner.
+fn corner(hz: f64, rate_hz: u32) -> (f64, f64) {
+    // At or above half the rate the transform has no meaning; just below it the filter passes (or stops) all.
+    let omega = TAU * (hz / f64::from(rate_hz)).clamp(1e-6, 0.49);
+    (omega.cos(), omega.sin() / (2.0 * FRAC_1_SQRT_2))
 }
 
 #[cfg(test)]
@@ -89,6 +118,14 @@ mod tests {
         assert!((gain_db(100.0, filter) + 3.0).abs() < 0.1);
         assert!((gain_db(50.0, filter) + 12.3).abs() < 0.5);
         assert!(gain_db(400.0, filter).abs() < 0.1);
+    }
+
+    #[test]
+    fn a_shelf_lowers_the_bass_only() {
+        let filter = |samples: &[f32]| low_shelf(samples, 300.0, -9.0, 16_000);
+        assert!((gain_db(60.0, filter) + 9.0).abs() < 0.5);
+        assert!((gain_db(300.0, filter) + 4.5).abs() < 0.3);
+        assert!(gain_db(1_500.0, filter).abs() < 0.3);
     }
 
     #[test]

@@ -2,8 +2,10 @@
 //!
 //! The FFT resampler of `rubato`: any ratio, anti-alias filter included, start-up delay removed.
 
+use std::cell::RefCell;
+
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
-use rubato::{Fft, FixedSync, Resampler as _};
+use rubato::{Fft, FixedSync, Resampler as _, ResamplerConstructionError, WindowFunction};
 
 use super::Pcm;
 
@@ -56,17 +58,7 @@ pub fn resample(pcm: &Pcm, rate_hz: u32) -> Result<Pcm, ResampleError> {
 
 fn convert(samples: &[f32], from_hz: u32, to_hz: u32) -> Result<Vec<f32>, String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
-    let chunk = CHUNK_FRAMES * from_hz.div_ceil(to_hz) as usize;
-    let mut resampler = Fft::<f32>::new_custom(
-        from_hz as usize,
-        to_hz as usize,
-        chunk,
-        1,
-        1,
-        rubato::WindowFunction::BlackmanHarris2,
-        FixedSync::Both,
-    )
-    .map_err(|e| text(&e))?;
+    let mut resampler = take_resampler(from_hz, to_hz).map_err(|e| text(&e))?;
     let expected = (samples.len() as u64 * u64::from(to_hz)).div_ceil(u64::from(from_hz)) as usize;
     let mut output = vec![0.0; resampler.process_all_needed_output_len(samples.len()).max(expected)];
     let frames = output.len();
@@ -76,7 +68,33 @@ fn convert(samples: &[f32], from_hz: u32, to_hz: u32) -> Result<Vec<f32>, String
         .process_all_into_buffer(&source, &mut target, samples.len(), None)
         .map_err(|e| text(&e))?;
     output.truncate(expected);
+    keep_resampler(from_hz, to_hz, resampler);
     Ok(output)
+}
+
+type Kept = Option<(u32, u32, Fft<f32>)>;
+
+thread_local! {
+    /// The last resampler of this thread. Planning its FFT takes longer than resampling a short prompt, and a catalog
+    /// has hundreds of prompts of the same rate.
+    static LAST: RefCell<Kept> = const { RefCell::new(None) };
+}
+
+fn take_resampler(from_hz: u32, to_hz: u32) -> Result<Fft<f32>, ResamplerConstructionError> {
+    match LAST.take() {
+        Some((from, to, resampler)) if (from, to) == (from_hz, to_hz) => Ok(resampler),
+        _ => {
+            let chunk = CHUNK_FRAMES * from_hz.div_ceil(to_hz) as usize;
+            let (from, to) = (from_hz as usize, to_hz as usize);
+            Fft::new_custom(from, to, chunk, 1, 1, WindowFunction::BlackmanHarris2, FixedSync::Both)
+        }
+    }
+}
+
+fn keep_resampler(from_hz: u32, to_hz: u32, mut resampler: Fft<f32>) {
+    // It may have held personal audio.
+    resampler.reset();
+    LAST.set(Some((from_hz, to_hz, resampler)));
 }
 
 #[cfg(test)]

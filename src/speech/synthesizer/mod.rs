@@ -8,6 +8,8 @@
 //! Passwords never come here: a [`Text`] cannot be made from a [`crate::secret::Secret`], see [`text`].
 
 mod espeak;
+#[cfg(test)]
+pub(crate) mod fake;
 mod flite;
 mod flite_library;
 pub mod text;
