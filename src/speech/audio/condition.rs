@@ -174,7 +174,7 @@ mod tests {
         for amplitude in [0.02, 0.1, 0.5, 1.0] {
             let prompt = condition(&buzz(amplitude, 0.3)).expect("audible");
             assert!((level_of(&prompt) - TARGET_LEVEL_DBOV).abs() < 0.3, "{amplitude}");
-            let peak = peak_dbfs(&Pcm::from_i16(&prompt.to_i16(), STORED_RATE_HZ).samples().to_vec()).expect("audible");
+            let peak = peak_dbfs(Pcm::from_i16(&prompt.to_i16(), STORED_RATE_HZ).samples()).expect("audible");
             assert!(peak <= MAX_PEAK_DBFS, "{amplitude}: {peak}");
         }
     }

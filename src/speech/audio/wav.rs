@@ -24,7 +24,7 @@ pub fn encode(pcm: &Pcm) -> Result<Vec<u8>, hound::Error> {
     Ok(bytes)
 }
 
-/// Reads what [`encode`] wrote; `None` for any other kind of file, which [`super::decode`] may understand.
+/// Reads what [`encode`] wrote; `None` for any other kind of file, which [`super::decode()`] may understand.
 #[must_use]
 pub fn decode(bytes: &[u8]) -> Option<Pcm> {
     let reader = hound::WavReader::new(bytes).ok()?;
@@ -32,8 +32,11 @@ pub fn decode(bytes: &[u8]) -> Option<Pcm> {
     if spec.channels != 1 || spec.bits_per_sample != 16 || spec.sample_format != hound::SampleFormat::Int {
         return None;
     }
-    let samples: Vec<i16> = reader.into_samples().collect::<Result<_, _>>().ok()?;
-    Some(Pcm::from_i16(&samples, spec.sample_rate))
+    let length = 2 * reader.len() as usize;
+    // The reader has stopped where the samples begin; its own iterator takes ten times as long.
+    let samples = reader.into_inner().get(..length)?.chunks_exact(2);
+    let samples = samples.map(|pair| f32::from(i16::from_le_bytes([pair[0], pair[1]])) / 32_768.0);
+    Some(Pcm::new(samples.collect(), spec.sample_rate))
 }
 
 #[cfg(test)]

@@ -96,11 +96,14 @@ struct Shared {
     personal: Mutex<Lru<(Owner, Key)>>,
     disk: Option<Disk>,
     /// One lock per text that is being rendered.
-    renders: Mutex<HashMap<(Option<Owner>, Key), Arc<tokio::sync::Mutex<()>>>>,
+    renders: Mutex<HashMap<RenderName, Arc<tokio::sync::Mutex<()>>>>,
     next_owner: AtomicU64,
 }
 
 type Owner = u64;
+
+/// A text that is being rendered, for everyone or for one call.
+type RenderName = (Option<Owner>, Key);
 
 impl Cache {
     /// An empty memory over the folder of the configuration.
@@ -243,7 +246,7 @@ impl fmt::Debug for PersonalScope {
 /// A place in the queue of those who want the same text; the last one to leave removes the lock.
 struct Turn<'a> {
     shared: &'a Shared,
-    name: (Option<Owner>, Key),
+    name: RenderName,
     lock: Arc<tokio::sync::Mutex<()>>,
 }
 

@@ -282,16 +282,15 @@ impl Job<'_> {
         let mut warn = |problem: String, remedy: &str| {
             findings.push(Finding::new(Severity::Warning, file, Some(self.id), problem, remedy));
         };
-        if let Some(level) = active_level(pcm.samples(), pcm.rate_hz()) {
-            if (level.dbov - TARGET_LEVEL_DBOV).abs() > LEVEL_TOLERANCE_DB {
-                warn(
-                    format!(
-                        "active speech level {:.1} dBov instead of {TARGET_LEVEL_DBOV}",
-                        level.dbov
-                    ),
-                    "render or record it again",
-                );
-            }
+        let level = active_level(pcm.samples(), pcm.rate_hz());
+        if let Some(level) = level.filter(|level| (level.dbov - TARGET_LEVEL_DBOV).abs() > LEVEL_TOLERANCE_DB) {
+            warn(
+                format!(
+                    "active speech level {:.1} dBov instead of {TARGET_LEVEL_DBOV}",
+                    level.dbov
+                ),
+                "render or record it again",
+            );
         }
         if let Some(peak) = peak_dbfs(pcm.samples()).filter(|&peak| peak > MAX_PEAK_DBFS) {
             warn(

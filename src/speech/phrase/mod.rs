@@ -258,10 +258,10 @@ impl Phrasebook {
                 Term::Say(text) => Some(text.as_str()),
                 Term::Pause { .. } => None,
             })
-            .flat_map(move |text| match text.strip_suffix("{key}") {
-                Some(stem) => keyed.iter().map(|key| format!("{stem}{key}")).collect(),
-                None if text.contains('{') => Vec::new(),
-                None => vec![text.to_owned()],
+            .flat_map(move |text| match text {
+                _ if text.contains("{key}") => keyed.iter().map(|key| text.replace("{key}", key)).collect(),
+                _ if text.contains('{') => Vec::new(),
+                _ => vec![text.to_owned()],
             })
             .chain(self.list.before_last.iter().cloned())
     }

@@ -1,4 +1,4 @@
-//! The flite engine: English, in-process, about 25 ms for a short sentence.
+//! The flite engine: English, in-process, about 50 ms for a short sentence.
 //!
 //! One thread owns the library. Callers put texts into a bounded queue and wait no longer than the deadline; a text
 //! whose caller hung up is skipped.
@@ -211,13 +211,38 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_full_queue_and_a_late_answer_are_transient_errors() {
+    async fn a_late_answer_is_a_transient_error() {
         let engine = Flite::start(FliteVoice::Rms, Duration::ZERO).expect("these tests need flite");
         let english = "en".parse().expect("a tag");
         let text = Text::fixed(&"a long sentence ".repeat(50)).expect("words");
         let result = engine.synthesize(&text, &english, Rate::NORMAL).await;
         assert!(matches!(result, Err(SynthesisError::TimedOut(_))), "{result:?}");
         assert!(result.is_err_and(|error| error.is_transient()));
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_is_a_transient_error_and_texts_nobody_waits_for_are_skipped() {
+        let engine = std::sync::Arc::new(engine(FliteVoice::Rms));
+        let mut callers = tokio::task::JoinSet::new();
+        for _ in 0..QUEUE + 10 {
+            let engine = std::sync::Arc::clone(&engine);
+            callers.spawn(async move {
+                let english = "en".parse().expect("a tag");
+                let text = Text::fixed(&"a long sentence ".repeat(40)).expect("words");
+                engine.synthesize(&text, &english, Rate::NORMAL).await.map(drop)
+            });
+        }
+        // All of them are queued or refused before the first one can be done.
+        let refused = callers.join_next().await.expect("there are callers").expect("no panic");
+        assert!(matches!(&refused, Err(SynthesisError::Busy)), "{refused:?}");
+        assert!(refused.is_err_and(|error| error.is_transient()));
+        callers.shutdown().await;
+        // 64 sentences would take longer than the deadline; the one that is being spoken has to end.
+        let (english, text) = ("en".parse().expect("a tag"), Text::fixed("one").expect("words"));
+        while let Err(error) = engine.synthesize(&text, &english, Rate::NORMAL).await {
+            assert!(matches!(error, SynthesisError::Busy), "{error}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     #[tokio::test]
