@@ -135,10 +135,11 @@ fn a_complete_folder_loads_without_a_word() {
     assert_eq!(catalog.gaps().count(), 0);
 }
 
+/// Levels and durations of the ten minutes of audio are a matter of `passline prompts check`: too slow for here.
 #[test]
-fn the_shipped_prompts_pass_the_closest_inspection() {
+fn the_shipped_prompts_are_complete_and_fit_their_texts() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("prompts");
-    let findings = load(&root, Depth::Inspect, &|_| false).findings;
+    let findings = load(&root, Depth::Load, &|_| false).findings;
     let told: Vec<String> = findings.iter().map(ToString::to_string).collect();
     assert!(told.is_empty(), "passline prompts check: {told:#?}");
 }

@@ -240,7 +240,7 @@ mod tests {
         std::fs::write(&program, script).expect("writable folder");
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("own file");
         let program = program.to_str().expect("plain path");
-        let engine = Espeak::start(program, Duration::from_millis(400)).expect("it tells its version");
+        let engine = start_fresh(program, Duration::from_millis(1_500));
         assert_eq!(engine.identity().to_string(), "espeak-ng 9.9 default");
 
         let text = Text::fixed("hello").expect("words");
@@ -256,6 +256,16 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         panic!("process {} still runs", pid.trim());
+    }
+
+    /// Another test may fork while the script is still open for writing; then Linux will not run it yet.
+    fn start_fresh(program: &str, deadline: Duration) -> Espeak {
+        loop {
+            match Espeak::start(program, deadline) {
+                Err(EngineError::Missing { reason, .. }) if reason.contains("busy") => std::thread::yield_now(),
+                started => return started.expect("it tells its version"),
+            }
+        }
     }
 
     #[test]

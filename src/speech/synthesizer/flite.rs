@@ -210,6 +210,16 @@ mod tests {
         assert!(slow.as_secs_f64() > 1.6 * normal.as_secs_f64(), "{normal:?} {slow:?}");
     }
 
+    /// Two engines of the same voice share it inside the library: the second one once took the stretch that the first one
+    /// had left behind for the usual one, and spoke at half the rate for good.
+    #[tokio::test]
+    async fn slow_speech_does_not_slow_down_the_next_engine() {
+        let first = engine(FliteVoice::Slt);
+        let before = say(&first, "Please wait.", Rate::NORMAL).await;
+        say(&first, "Please wait.", Rate::percent(50)).await;
+        assert!(before == say(&engine(FliteVoice::Slt), "Please wait.", Rate::NORMAL).await);
+    }
+
     #[tokio::test]
     async fn a_late_answer_is_a_transient_error() {
         let engine = Flite::start(FliteVoice::Rms, Duration::ZERO).expect("these tests need flite");

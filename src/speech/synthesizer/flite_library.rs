@@ -106,14 +106,13 @@ impl Voice {
     pub(super) fn speak(&self, text: &CStr, stretch: f32) -> Option<Wave> {
         let _guard = lock();
         // SAFETY: voice and functions come from `load`; the text ends with NUL and outlives the call, flite copies it.
+        // The stretch is put back, because loading a voice again gives this very one, and reads its stretch.
         let raw = unsafe {
             (self.seed)(1);
-            (self.set_float)(
-                (*self.voice.as_ptr()).features,
-                STRETCH.as_ptr(),
-                stretch * self.usual_stretch,
-            );
-            (self.text_to_wave)(text.as_ptr(), self.voice.as_ptr())
+            self.set_stretch(stretch * self.usual_stretch);
+            let raw = (self.text_to_wave)(text.as_ptr(), self.voice.as_ptr());
+            self.set_stretch(self.usual_stretch);
+            raw
         };
         let raw = NonNull::new(raw)?;
         // SAFETY: flite hands over a wave that is ours until delete_wave; samples holds num_samples frames.
@@ -121,6 +120,13 @@ impl Voice {
         // SAFETY: the wave is not used afterwards.
         unsafe { (self.delete_wave)(raw.as_ptr()) };
         wave
+    }
+
+    /// # Safety
+    /// The lock must be held.
+    unsafe fn set_stretch(&self, stretch: c_float) {
+        // SAFETY: the voice is never freed, and nobody else uses it while the lock is held.
+        unsafe { (self.set_float)((*self.voice.as_ptr()).features, STRETCH.as_ptr(), stretch) };
     }
 }
 
