@@ -1,0 +1,238 @@
+//! Requests inside dialogs (RFC 3261 sections 12.2.2, 14.2 and 15.1.2; RFC 3311; RFC 6086).
+
+use std::time::Instant;
+
+use super::incoming::{CAPABILITIES, Refusal, check_body, check_require, sdp_of};
+use super::receive::Party;
+use super::respond::{ALLOW, begin, reply_flow};
+use super::{
+    CallEvent, CallTimer, EndCause, Endpoint, InfoKind, Phase, REINVITE_LIMIT, ReinviteId, Unacknowledged, Waiting,
+};
+use crate::secret::Secret;
+use crate::telephony::sip::dialog::target_of;
+use crate::telephony::sip::message::{Checked, MediaType, Method, Name};
+use crate::telephony::sip::transaction::{Fingerprint, Opening};
+use crate::telephony::sip::transport::Flow;
+
+/// Bodies of INFO that we understand.
+const INFO_ACCEPT: &str = "application/dtmf-relay, application/dtmf";
+
+/// The longest body of INFO that is looked at, in bytes; a key takes thirty.
+const MAX_INFO_BYTES: usize = 512;
+
+impl Endpoint {
+    pub(super) fn on_request_in_dialog(
+        &mut self,
+        now: Instant,
+        flow: Flow,
+        party: Party,
+        key: Fingerprint,
+        request: Checked,
+    ) {
+        let Some(call) = self.call_of(&request, &flow, party) else {
+            self.refuse(now, flow, key, &request, 481, &[]);
+            return;
+        };
+        if let Err(refusal) = self.check_in_dialog(call, &request) {
+            self.refuse_explained(now, flow, key, &request, &refusal);
+            return;
+        }
+        self.follow(call, flow);
+        match request.method() {
+            Method::Bye => self.on_bye(now, flow, call, key, &request),
+            Method::Info => self.on_info(now, flow, call, key, &request),
+            Method::Invite | Method::Update => self.on_change(now, flow, call, key, request),
+            _ => self.answer_in_dialog(now, flow, key, &request, 200, CAPABILITIES),
+        }
+    }
+
+    fn check_in_dialog(&mut self, call: u64, request: &Checked) -> Result<(), Refusal> {
+        match request.method() {
+            Method::Bye | Method::Info | Method::Invite | Method::Update | Method::Options => {}
+            Method::Other(_) => {
+                return Err(Refusal {
+                    status: 501,
+                    explain: Some((Name::Allow, ALLOW.into())),
+                });
+            }
+            _ => {
+                return Err(Refusal {
+                    status: 405,
+                    explain: Some((Name::Allow, ALLOW.into())),
+                });
+            }
+        }
+        let advances = self
+            .calls
+            .get_mut(&call)
+            .is_some_and(|call| call.dialog.advance_remote(request.cseq.number));
+        if !advances {
+            return Err(500.into());
+        }
+        check_require(request)?;
+        if matches!(request.method(), Method::Invite | Method::Update) {
+            check_body(request)?;
+        }
+        Ok(())
+    }
+
+    /// The far end may have moved within its trunk (NAT, another connection): requests of ours follow it.
+    fn follow(&mut self, key: u64, flow: Flow) {
+        if let Some(call) = self.calls.get_mut(&key)
+            && call.flow.remote.ip() == flow.remote.ip()
+        {
+            // Our own address stays what it was: a socket bound to all addresses does not name it each time.
+            call.flow = Flow {
+                local: call.flow.local,
+                ..flow
+            };
+        }
+    }
+
+    fn on_bye(&mut self, now: Instant, flow: Flow, call: u64, key: Fingerprint, request: &Checked) {
+        self.answer_in_dialog(now, flow, key, request, 200, &[]);
+        self.refuse_waiting(now, call, 487);
+        self.finish(
+            now,
+            call,
+            CallEvent::Ended {
+                cause: EndCause::RemoteHangUp,
+            },
+        );
+    }
+
+    /// INFO is answered at once: a peer that waits would send the next key late.
+    fn on_info(&mut self, now: Instant, flow: Flow, call: u64, key: Fingerprint, request: &Checked) {
+        let body = request.message.body();
+        if body.is_empty() {
+            self.answer_in_dialog(now, flow, key, request, 200, &[]);
+            return;
+        }
+        let media = request
+            .message
+            .field(Name::ContentType)
+            .and_then(|value| MediaType::parse(value).ok());
+        let kind = match media {
+            Some(media) if media.is("application", "dtmf-relay") => InfoKind::DtmfRelay,
+            Some(media) if media.is("application", "dtmf") => InfoKind::Dtmf,
+            _ => {
+                self.answer_in_dialog(now, flow, key, request, 415, &[(Name::Accept, INFO_ACCEPT)]);
+                return;
+            }
+        };
+        match std::str::from_utf8(body) {
+            Ok(body) if body.len() <= MAX_INFO_BYTES => {
+                let body = Secret::new(body.to_owned());
+                self.answer_in_dialog(now, flow, key, request, 200, &[]);
+                self.emit(call, CallEvent::Info { kind, body });
+            }
+            _ => self.answer_in_dialog(now, flow, key, request, 400, &[]),
+        }
+    }
+
+    /// re-INVITE and UPDATE.
+    fn on_change(&mut self, now: Instant, flow: Flow, key: u64, transaction: Fingerprint, request: Checked) {
+        let Ok(offer) = sdp_of(&request) else {
+            self.refuse(now, flow, transaction, &request, 400, &[]);
+            return;
+        };
+        let is_update = *request.method() == Method::Update;
+        if is_update && offer.is_none() {
+            self.refresh_target(key, &request);
+            let contact = self.contact_of(key);
+            self.answer_in_dialog(
+                now,
+                flow,
+                transaction,
+                &request,
+                200,
+                &[(Name::Contact, &contact), (Name::Allow, ALLOW)],
+            );
+            return;
+        }
+        let Some(call) = self.calls.get(&key) else { return };
+        if call.inviting.is_some() && call.phase == Phase::Established {
+            // Glare: an offer of ours is under way (section 14.2).
+            self.refuse(now, flow, transaction, &request, 491, &[]);
+            return;
+        }
+        if call.phase != Phase::Established || call.waiting.is_some() || call.unacknowledged.is_some() {
+            let seconds = self.retry_seconds();
+            self.refuse_for_now(now, flow, transaction, &request, 500, Some(seconds));
+            return;
+        }
+        self.ask_about_change(now, flow, key, transaction, request, offer);
+    }
+
+    fn ask_about_change(
+        &mut self,
+        now: Instant,
+        flow: Flow,
+        key: u64,
+        transaction: Fingerprint,
+        request: Checked,
+        offer: Option<String>,
+    ) {
+        if self.servers.is_full() {
+            self.refuse_for_now(now, flow, transaction, &request, 503, Some(2));
+            return;
+        }
+        let Some(reply) = reply_flow(flow, &request.message) else {
+            return;
+        };
+        let id = ReinviteId(request.cseq.number);
+        let is_invite = *request.method() == Method::Invite;
+        let trying = is_invite.then(|| begin(&request.message, &flow, 100, None).finish().into());
+        self.servers.open(
+            now,
+            &mut self.wire,
+            transaction,
+            Opening {
+                flow: reply,
+                trying,
+                call: Some(key),
+                copies: None,
+            },
+        );
+        if let Some(call) = self.calls.get_mut(&key) {
+            call.waiting = Some(Waiting {
+                transaction,
+                request,
+                flow,
+            });
+        }
+        self.set_call_timer(key, CallTimer::AnswerReinvite, now + REINVITE_LIMIT);
+        self.emit(key, CallEvent::Reinvite { id, offer });
+    }
+
+    pub(super) fn refresh_target(&mut self, key: u64, message: &Checked) {
+        if let Some(call) = self.calls.get_mut(&key) {
+            call.dialog.refresh(target_of(message));
+        }
+    }
+
+    /// The ACK of a 2xx: stops its repetition (section 13.3.1.4). With a late offer it must hold the answer.
+    pub(super) fn on_ack_in_dialog(&mut self, now: Instant, key: u64, request: &Checked) {
+        let Some(call) = self.calls.get_mut(&key) else { return };
+        let is_expected = call
+            .unacknowledged
+            .as_ref()
+            .is_some_and(|ok| ok.cseq == request.cseq.number);
+        let Some(Unacknowledged { has_offer, .. }) = call.unacknowledged.take_if(|_| is_expected) else {
+            return;
+        };
+        let phase = call.phase;
+        self.cancel_call_timer(key, CallTimer::ResendOk);
+        self.cancel_call_timer(key, CallTimer::AwaitAck);
+        if phase == Phase::HangingUp {
+            self.hang_up_with(now, key, EndCause::LocalHangUp);
+            return;
+        }
+        let sdp = sdp_of(request).ok().flatten();
+        if has_offer && sdp.is_none() {
+            self.hang_up_with(now, key, EndCause::NoSdpAnswer);
+            return;
+        }
+        self.emit(key, CallEvent::Acknowledged { sdp });
+    }
+}

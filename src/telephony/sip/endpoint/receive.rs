@@ -1,0 +1,178 @@
+//! From bytes to the request or answer they belong to. Strangers get no further than this file.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::{Call, Endpoint, Output};
+use crate::telephony::sip::dialog::key_of_tag;
+use crate::telephony::sip::message::{Checked, Message, Method, Rejection, validate};
+use crate::telephony::sip::transport::{Channel, Flow, Transport};
+use crate::telephony::sip::trunk::Unserved;
+
+/// Who a source is to us.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Party {
+    /// The trunk whose networks hold it.
+    Trunk(usize),
+    /// The far end of a call that we made.
+    Guest,
+    /// Nobody.
+    Stranger,
+}
+
+/// A method for a log line: what a stranger invents stays out of it.
+fn logged(method: &Method) -> &str {
+    if let Method::Other(_) = method {
+        "other"
+    } else {
+        method.as_str()
+    }
+}
+
+impl Endpoint {
+    pub(super) fn on_bytes(&mut self, now: Instant, flow: Flow, bytes: &[u8]) {
+        let party = self.party(now, &flow);
+        if !self.has_budget(now, &flow, party) {
+            self.stats.throttled += 1;
+            return;
+        }
+        self.stats.received += 1;
+        // Keepalives: a CRLF or two, STUN-like or empty datagrams are no SIP either.
+        let Ok(message) = Message::parse(bytes) else {
+            self.stats.malformed += u64::from(!bytes.iter().all(|byte| b"\r\n\0".contains(byte)));
+            return;
+        };
+        if party == Party::Stranger {
+            self.refuse_stranger(now, flow, &message);
+            return;
+        }
+        match validate(message) {
+            Ok(checked) if checked.message.status().is_some() => self.on_response(now, &checked),
+            Ok(checked) => self.on_request(now, flow, party, checked),
+            Err((message, rejection)) => {
+                self.stats.malformed += 1;
+                if let Rejection::Answer(status) = rejection {
+                    self.answer_statelessly(flow, &message, status, &[]);
+                }
+            }
+        }
+    }
+
+    pub(super) fn on_unframable(&mut self, now: Instant, flow: Flow, head: &[u8]) {
+        let party = self.party(now, &flow);
+        self.stats.malformed += 1;
+        if self.has_budget(now, &flow, party)
+            && let Ok(message) = Message::parse(head)
+            && message.request().is_some_and(|(method, _)| *method != Method::Ack)
+        {
+            match party {
+                Party::Stranger => self.refuse_stranger(now, flow, &message),
+                Party::Trunk(_) | Party::Guest => self.answer_statelessly(flow, &message, 400, &[]),
+            }
+        }
+        self.wire.outputs.push_back(Output::Close(flow));
+    }
+
+    fn on_request(&mut self, now: Instant, flow: Flow, party: Party, request: Checked) {
+        match request.method() {
+            Method::Ack => self.on_ack(now, flow, party, &request),
+            Method::Cancel => self.on_cancel(now, flow, &request),
+            method => {
+                let key = self.fingerprints.transaction(&request, method);
+                if self.servers.absorb(&mut self.wire, key) {
+                    return;
+                }
+                match (request.to().tag(), party) {
+                    (Some(_), _) => self.on_request_in_dialog(now, flow, party, key, request),
+                    (None, Party::Trunk(trunk)) => self.on_new_request(now, flow, trunk, key, request),
+                    // The far end of a call of ours may speak inside that call only.
+                    (None, _) => self.refuse_stranger(now, flow, &request.message),
+                }
+            }
+        }
+    }
+
+    /// The call that a request with a To tag belongs to, if its source may speak in it.
+    pub(super) fn call_of(&self, request: &Checked, flow: &Flow, party: Party) -> Option<u64> {
+        let key = key_of_tag(request.to().tag()?)?;
+        let call = self.calls.get(&key)?;
+        (call.dialog.owns(request) && self.may_speak(call, flow, party)).then_some(key)
+    }
+
+    /// A request in a dialog must come from the networks of its trunk; where a password is what admits a caller, from the
+    /// very address, since the password is not asked again.
+    fn may_speak(&self, call: &Call, flow: &Flow, party: Party) -> bool {
+        let same_address = call.flow.remote.ip() == flow.remote.ip();
+        match (call.trunk, party) {
+            (Some(trunk), Party::Trunk(source)) if trunk == source => {
+                same_address || self.trunks.get(trunk).is_some_and(|trunk| trunk.digest.is_none())
+            }
+            (None, _) => same_address,
+            _ => false,
+        }
+    }
+
+    fn party(&self, now: Instant, flow: &Flow) -> Party {
+        let source = flow.remote.ip();
+        match self.trunks.by_source(source) {
+            Some(trunk) => Party::Trunk(trunk),
+            None if self
+                .guests
+                .get(&source)
+                .is_some_and(|guest| guest.calls > 0 || now < guest.until) =>
+            {
+                Party::Guest
+            }
+            None => Party::Stranger,
+        }
+    }
+
+    fn has_budget(&mut self, now: Instant, flow: &Flow, party: Party) -> bool {
+        match party {
+            Party::Trunk(trunk) => {
+                let is_known = self.trunks.is_known(flow.remote.ip()) || self.has_proof(now, flow.remote.ip());
+                (is_known || self.strangers.admit(now, flow.remote.ip())) && self.admission.admit_message(now, trunk)
+            }
+            // We called them; their number is bounded by that of our calls.
+            Party::Guest => true,
+            Party::Stranger => self.strangers.admit(now, flow.remote.ip()),
+        }
+    }
+
+    /// One answer to everything, or none: a scanner sees no difference between methods, numbers, or good and bad
+    /// messages.
+    fn refuse_stranger(&mut self, now: Instant, flow: Flow, message: &Message) {
+        self.stats.strangers += 1;
+        let Some((method, _)) = message.request() else { return };
+        if self.refusal_log.take(now) {
+            tracing::info!(
+                sip.remote = %flow.remote,
+                sip.transport = %flow.transport,
+                sip.method = logged(method),
+                "refused: no trunk allows this address; if it should call, add its network to a file in sip-config/"
+            );
+        }
+        if *method != Method::Ack && self.config.strangers == Unserved::Answer {
+            self.answer_statelessly(flow, message, 403, &[]);
+        }
+    }
+
+    /// A TCP connection is gone: calls over it fall back to what the dialog says, requests without an answer fail.
+    pub(super) fn on_closed(&mut self, now: Instant, closed: &Flow) {
+        if self.party(now, closed) == Party::Stranger {
+            return;
+        }
+        let is_lost = |flow: &Flow| flow.transport == Transport::Tcp && flow.channel == closed.channel;
+        for call in self.calls.values_mut().filter(|call| is_lost(&call.flow)) {
+            call.flow.channel = Channel::ANY;
+        }
+        self.on_unreachable(now, closed.remote);
+    }
+
+    pub(super) fn on_unreachable(&mut self, now: Instant, remote: SocketAddr) {
+        let is_lost = |flow: &Flow| flow.transport == Transport::Tcp && flow.remote == remote;
+        for outgoing in self.clients.fail(&mut self.wire, is_lost) {
+            self.on_request_failed(now, &outgoing, 503);
+        }
+    }
+}

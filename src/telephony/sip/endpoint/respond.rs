@@ -1,0 +1,227 @@
+//! Making answers (RFC 3261 section 8.2.6): Via, From, To, Call-ID and CSeq come back as they were sent.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::{Endpoint, Output};
+use crate::telephony::sip::dialog::tag;
+use crate::telephony::sip::message::{Checked, Host, Message, Method, Name, NameAddr, Via, Vias, Writer};
+use crate::telephony::sip::transaction::{Fingerprint, Opening};
+use crate::telephony::sip::transport::{Flow, Transport};
+
+/// Methods that we serve, for Allow.
+pub(super) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE";
+/// Bodies that we understand, for Accept.
+pub(super) const ACCEPT: &str = "application/sdp, application/dtmf-relay, application/dtmf";
+/// The port when none is written.
+const DEFAULT_PORT: u16 = 5060;
+
+/// Fields that go with certain answers.
+pub(super) type Extra<'a> = &'a [(Name, &'a str)];
+
+impl Endpoint {
+    /// Answers without remembering; the same request gets the same answer again.
+    pub(super) fn answer_statelessly(&mut self, flow: Flow, request: &Message, status: u16, extra: Extra<'_>) {
+        let call_id = request.field(Name::CallId).unwrap_or_default();
+        let key = self
+            .fingerprints
+            .stateless_tag(call_id, request.field(Name::From).unwrap_or_default());
+        let Some(reply) = reply_flow(flow, request) else { return };
+        let bytes = add_fields(begin(request, &flow, status, Some(key)), extra).finish();
+        self.wire.outputs.push_back(Output::Send {
+            flow: reply,
+            bytes: bytes.into(),
+        });
+    }
+
+    /// Refuses a request of a trunk: INVITE with a transaction, so that the refusal is sent until it is acknowledged.
+    pub(super) fn refuse(
+        &mut self,
+        now: Instant,
+        flow: Flow,
+        key: Fingerprint,
+        request: &Checked,
+        status: u16,
+        extra: Extra<'_>,
+    ) {
+        let is_invite = *request.method() == Method::Invite;
+        if !is_invite || self.servers.is_full() {
+            self.answer_statelessly(flow, &request.message, status, extra);
+            return;
+        }
+        let Some(reply) = reply_flow(flow, &request.message) else {
+            return;
+        };
+        let to_tag = self
+            .fingerprints
+            .stateless_tag(request.call_id(), request.from().as_str());
+        let trying: Arc<[u8]> = begin(&request.message, &flow, 100, None).finish().into();
+        let copies = request.to().tag().is_none().then(|| self.fingerprints.copies(request));
+        self.servers.open(
+            now,
+            &mut self.wire,
+            key,
+            Opening {
+                flow: reply,
+                trying: Some(trying),
+                call: None,
+                copies,
+            },
+        );
+        let bytes = add_fields(begin(&request.message, &flow, status, Some(to_tag)), extra).finish();
+        self.servers.respond(now, &mut self.wire, key, status, bytes.into());
+    }
+
+    /// Answers a request other than INVITE inside a dialog, and remembers the answer for repetitions.
+    pub(super) fn answer_in_dialog(
+        &mut self,
+        now: Instant,
+        flow: Flow,
+        key: Fingerprint,
+        request: &Checked,
+        status: u16,
+        extra: Extra<'_>,
+    ) {
+        let Some(reply) = reply_flow(flow, &request.message) else {
+            return;
+        };
+        let bytes: Arc<[u8]> = add_fields(begin(&request.message, &flow, status, None), extra)
+            .finish()
+            .into();
+        if self.servers.is_full() {
+            // No room to remember: a repetition is answered anew.
+            self.wire.send(reply, bytes);
+            return;
+        }
+        self.servers.open(
+            now,
+            &mut self.wire,
+            key,
+            Opening {
+                flow: reply,
+                trying: None,
+                call: None,
+                copies: None,
+            },
+        );
+        self.servers.respond(now, &mut self.wire, key, status, bytes);
+    }
+
+    /// The value of our Contact for a peer on `flow`.
+    pub(super) fn contact(&self, flow: &Flow) -> String {
+        let address = self.public_address(flow);
+        match flow.transport {
+            Transport::Udp => format!("<sip:{address}>"),
+            Transport::Tcp => format!("<sip:{address};transport=tcp>"),
+        }
+    }
+
+    /// The address at which a peer on `flow` can reach a listener of ours. A connection that we opened has a port of its
+    /// own at which nobody listens.
+    pub(super) fn public_address(&self, flow: &Flow) -> SocketAddr {
+        let same_kind = |local: &&super::LocalAddress| {
+            local.transport == flow.transport && local.address.is_ipv4() == flow.local.is_ipv4()
+        };
+        let mut candidates = self.config.local.iter().filter(same_kind);
+        let exact = candidates
+            .clone()
+            .find(|local| local.channel == flow.channel || local.address == flow.local);
+        match exact.or_else(|| candidates.next()) {
+            Some(local) => SocketAddr::new(flow.local.ip(), local.address.port()),
+            None => flow.local,
+        }
+    }
+}
+
+/// Begins an answer: start line and the fields that are copied. `to_tag` is added when the request has none.
+pub(super) fn begin(request: &Message, flow: &Flow, status: u16, to_tag: Option<u64>) -> Writer {
+    let mut writer = Writer::response(status);
+    for (index, value) in request.fields(Name::Via).enumerate() {
+        writer = match index {
+            0 => writer.field(Name::Via, stamped(value, flow)),
+            _ => writer.field(Name::Via, value),
+        };
+    }
+    if let Some(value) = request.field(Name::From) {
+        writer = writer.field(Name::From, value);
+    }
+    if let Some(value) = request.field(Name::To) {
+        let has_tag = NameAddr::parse(value).is_ok_and(|to| to.params().contains("tag"));
+        writer = match to_tag {
+            Some(key) if !has_tag => writer.field(Name::To, format_args!("{value};tag={}", tag(key))),
+            _ => writer.field(Name::To, value),
+        };
+    }
+    for name in [Name::CallId, Name::CSeq] {
+        if let Some(value) = request.field(name) {
+            writer = writer.field(name, value);
+        }
+    }
+    writer
+}
+
+pub(super) fn add_fields(writer: Writer, extra: Extra<'_>) -> Writer {
+    extra
+        .iter()
+        .fold(writer, |writer, (name, value)| writer.field(*name, value))
+}
+
+/// Copies Record-Route, as answers that make a dialog must (section 12.1.1).
+pub(super) fn add_record_route(writer: Writer, request: &Message) -> Writer {
+    request
+        .fields(Name::RecordRoute)
+        .fold(writer, |writer, value| writer.field(Name::RecordRoute, value))
+}
+
+/// The topmost Via with what we know of its sender: `received`, and `rport` where it asked (RFC 3581 section 4).
+fn stamped(value: &str, flow: &Flow) -> String {
+    let mut vias = Vias::new(value);
+    let Some(Ok(via)) = vias.next() else {
+        return value.to_owned();
+    };
+    let mut text = format!("SIP/2.0/{} {}", via.transport(), via.sent_by());
+    for (name, value) in via.params().iter() {
+        // Writing to a String cannot fail.
+        let _ = match (name, value) {
+            _ if name.eq_ignore_ascii_case("received") => Ok(()),
+            _ if name.eq_ignore_ascii_case("rport") => write!(text, ";rport={}", flow.remote.port()),
+            (name, "") => write!(text, ";{name}"),
+            (name, value) => write!(text, ";{name}={value}"),
+        };
+    }
+    let source = flow.remote.ip().to_canonical();
+    if via.wants_rport() || via.host() != Host::Ip(source) {
+        let _ = write!(text, ";received={source}");
+    }
+    if !vias.rest().is_empty() {
+        let _ = write!(text, ", {}", vias.rest());
+    }
+    text
+}
+
+/// Where an answer goes (section 18.2.2, RFC 3581 section 4): over the same connection, or as a datagram to the address
+/// it came from, at the port it came from if asked so, else at the port of the Via. `maddr` is not obeyed: it would
+/// let anybody aim our answers at third parties.
+pub(super) fn reply_flow(flow: Flow, request: &Message) -> Option<Flow> {
+    if flow.transport == Transport::Tcp {
+        return Some(flow);
+    }
+    let via = Via::first_of(request.field(Name::Via)?)?;
+    let port = if via.wants_rport() {
+        flow.remote.port()
+    } else {
+        via.port().unwrap_or(DEFAULT_PORT)
+    };
+    Some(Flow {
+        remote: with_port(flow.remote, port),
+        ..flow
+    })
+}
+
+/// Keeps the scope of link-local IPv6 addresses.
+fn with_port(mut address: SocketAddr, port: u16) -> SocketAddr {
+    address.set_port(port);
+    address
+}

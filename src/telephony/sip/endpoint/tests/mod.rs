@@ -1,0 +1,12 @@
+//! The core with invented time.
+
+mod hostile;
+mod in_dialog;
+mod incoming;
+mod ipv6;
+mod leaks;
+mod network;
+mod outgoing;
+mod strangers;
+mod support;
+mod torture;

@@ -1,0 +1,151 @@
+//! Sources that no trunk allows, and trunks that ask for a password.
+
+use std::time::Duration;
+
+use super::super::{EndpointConfig, Input};
+use super::support::{Lab, flow_from, invite, request};
+use crate::secret::Secret;
+use crate::telephony::sip::digest::{Credentials, answer};
+use crate::telephony::sip::message::{Method, Name};
+use crate::telephony::sip::transport::Transport;
+use crate::telephony::sip::trunk::Unserved;
+
+const STRANGER: &str = "203.0.113.66:5060";
+
+#[test]
+fn every_question_of_a_stranger_gets_the_same_answer() {
+    let mut lab = Lab::new();
+    let stranger = flow_from(Transport::Udp, STRANGER);
+    let questions = [
+        invite("a"),
+        invite("a").replace("sip:100@", "sip:999@"),
+        invite("a").replace("CSeq: 1 INVITE", "CSeq: 1 BYE"),
+        request("OPTIONS", "a", 1, "", "", ""),
+        request("REGISTER", "a", 1, "", "Require: x\n", ""),
+        request("FLY", "a", 1, "", "", ""),
+        request("BYE", "a", 1, "0123456789abcdef", "", ""),
+    ];
+    for question in &questions {
+        let sent = lab.deliver_from(stranger, question);
+        assert_eq!(sent.len(), 1);
+        assert_eq!(sent[0].status(), Some(403));
+        assert!(!sent[0].message.has(Name::Allow) && sent[0].message.field_count() == 6);
+        assert!(sent[0].bytes.len() < question.len() * 2, "no amplification");
+    }
+    let same = |lab: &mut Lab| lab.deliver_from(stranger, &questions[0]).remove(0).bytes;
+    assert_eq!(same(&mut lab), same(&mut lab), "the same tag again");
+    assert!(
+        lab.deliver_from(stranger, &request("ACK", "a", 1, "x", "", ""))
+            .is_empty()
+    );
+    assert!(lab.pass(Duration::from_secs(60)).is_empty(), "nothing is sent twice");
+    lab.assert_empty();
+}
+
+#[test]
+fn strangers_can_be_met_with_silence() {
+    let config = EndpointConfig {
+        strangers: Unserved::Silence,
+        ..EndpointConfig::default()
+    };
+    let mut lab = Lab::with(&[("carrier", super::support::TRUNK)], Transport::Udp, config);
+    assert!(
+        lab.deliver_from(flow_from(Transport::Udp, STRANGER), &invite("1"))
+            .is_empty()
+    );
+}
+
+#[test]
+fn a_flood_of_strangers_gets_few_answers_and_trunks_still_get_in() {
+    let mut lab = Lab::new();
+    let mut answers = 0;
+    for n in 0..20_000u32 {
+        let source = format!("203.{}.{}.1:5060", n / 250 % 200, n % 250);
+        answers += lab
+            .deliver_from(flow_from(Transport::Udp, &source), &invite(&n.to_string()))
+            .len();
+    }
+    assert!(answers <= 400, "{answers}");
+    lab.deliver(&invite("honest"));
+    assert_eq!(lab.incoming.len(), 1);
+    assert_eq!(lab.endpoint.stats().transactions, 1);
+}
+
+#[test]
+fn a_stream_without_structure_is_answered_and_closed() {
+    let mut lab = Lab::over(Transport::Tcp);
+    let flow = lab.flow;
+    let head = request("OPTIONS", "1", 1, "", "l: -5\n", "").replace('\n', "\r\n");
+    lab.input(Input::Unframable {
+        flow,
+        head: head.as_bytes(),
+    });
+    assert_eq!((lab.sent[0].status(), lab.closed), (Some(400), 1));
+}
+
+#[test]
+fn a_trunk_with_passwords_challenges_everything_first() {
+    let trunk = "[digest]\nrealm = \"r\"\n[[digest.users]]\nname = \"u\"\npassword = \"p\"\n[[called]]\nnumber = \"100\"\ndialplan = \"reset\"\n";
+    let mut lab = Lab::with(&[("carrier", trunk)], Transport::Udp, EndpointConfig::default());
+    for question in [
+        invite("1"),
+        request("OPTIONS", "2", 1, "", "", ""),
+        request("FLY", "3", 1, "", "", ""),
+    ] {
+        let challenge = lab.answer_to(&question);
+        assert_eq!(
+            (
+                challenge.status(),
+                challenge.message.fields(Name::WwwAuthenticate).count()
+            ),
+            (Some(401), 2)
+        );
+    }
+    let challenge = lab.answer_to(&invite("1"));
+    let credentials = Credentials {
+        username: "u".into(),
+        password: Secret::new("p".into()),
+    };
+    let uri = "sip:100@198.51.100.1";
+    let value = answer(
+        challenge.message.fields(Name::WwwAuthenticate),
+        &credentials,
+        &Method::Invite,
+        uri,
+        "c",
+    )
+    .expect("understood");
+    let proved = |branch: &str| {
+        invite(branch)
+            .replace("CSeq: 1", "CSeq: 2")
+            .replace("Max-Forwards", &format!("Authorization: {value}\nMax-Forwards"))
+    };
+    assert!(lab.deliver(&proved("4")).is_empty());
+    assert_eq!(lab.incoming.len(), 1);
+    let replay = proved("5").replace("call-1", "call-2");
+    let refused = lab.answer_to(&replay);
+    assert!(refused.status() == Some(401) && refused.field(Name::WwwAuthenticate).contains("stale=true"));
+}
+
+#[test]
+fn scanners_do_not_use_up_what_is_meant_for_callers_with_a_password() {
+    let trunk = "calls_per_second = 1\ncall_burst = 2\n[digest]\nrealm = \"r\"\n[[digest.users]]\nname = \"u\"\npassword = \"p\"\n[[called]]\nnumber = \"100\"\ndialplan = \"reset\"\n";
+    let mut lab = Lab::with(&[("carrier", trunk)], Transport::Udp, EndpointConfig::default());
+    let challenge = lab.answer_to(&invite("1"));
+    let credentials = Credentials {
+        username: "u".into(),
+        password: Secret::new("p".into()),
+    };
+    let challenges = challenge.message.fields(Name::WwwAuthenticate);
+    let value = answer(challenges, &credentials, &Method::Invite, "sip:100@198.51.100.1", "c").expect("understood");
+    lab.deliver(&invite("2").replace("Max-Forwards", &format!("Authorization: {value}\nMax-Forwards")));
+    assert_eq!(lab.incoming.len(), 1);
+    for n in 0..1000u32 {
+        lab.deliver_from(flow_from(Transport::Udp, STRANGER), &invite(&format!("scan{n}")));
+    }
+    assert_eq!(
+        lab.deliver(&request("OPTIONS", "o", 9, "", "", "")).len(),
+        1,
+        "still heard"
+    );
+}

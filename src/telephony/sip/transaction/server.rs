@@ -1,0 +1,236 @@
+//! Server transactions.
+//!
+//! ```text
+//! INVITE   Proceeding --2xx--> Accepted --L--> gone      (the dialog resends the 2xx; copies of INVITE are absorbed)
+//!               \------3xx-6xx--> Completed --ACK--> Confirmed --I--> gone      (G resends, H gives up)
+//! others   Proceeding --final--> Completed --J--> gone
+//! ```
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::key::Fingerprint;
+use super::{ServerTimer, Timer, Wire};
+use crate::telephony::sip::timer::{T1, T1_64, T2, T4};
+use crate::telephony::sip::transport::Flow;
+
+/// An INVITE that is not answered by then is told 100; the limit is 200 ms (RFC 3261 section 17.2.1).
+const TRYING_AFTER: Duration = Duration::from_millis(100);
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    Proceeding,
+    Accepted,
+    Completed { interval: Duration },
+    Confirmed,
+}
+
+struct Transaction {
+    state: State,
+    is_invite: bool,
+    flow: Flow,
+    /// What a copy of the request is answered with.
+    last: Option<Arc<[u8]>>,
+    call: Option<u64>,
+    copies: Option<Fingerprint>,
+}
+
+/// How a transaction begins.
+pub(in crate::telephony::sip) struct Opening {
+    /// Where answers go.
+    pub(in crate::telephony::sip) flow: Flow,
+    /// For INVITE, the 100 that is sent when no other answer comes soon.
+    pub(in crate::telephony::sip) trying: Option<Arc<[u8]>>,
+    /// The call that it belongs to.
+    pub(in crate::telephony::sip) call: Option<u64>,
+    /// Key for copies of the request that come over other paths.
+    pub(in crate::telephony::sip) copies: Option<Fingerprint>,
+}
+
+/// All server transactions.
+pub(in crate::telephony::sip) struct Servers {
+    table: HashMap<Fingerprint, Transaction>,
+    /// Requests outside dialogs, so that copies over other paths are found.
+    copies: HashMap<Fingerprint, Fingerprint>,
+    limit: usize,
+}
+
+impl Servers {
+    pub(in crate::telephony::sip) fn new(limit: usize) -> Self {
+        Self {
+            table: HashMap::new(),
+            copies: HashMap::new(),
+            limit,
+        }
+    }
+
+    pub(in crate::telephony::sip) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    pub(in crate::telephony::sip) fn is_full(&self) -> bool {
+        self.table.len() >= self.limit
+    }
+
+    /// Begins a transaction; the caller has checked [`Servers::is_full`].
+    pub(in crate::telephony::sip) fn open(
+        &mut self,
+        now: Instant,
+        wire: &mut Wire,
+        key: Fingerprint,
+        opening: Opening,
+    ) {
+        let Opening {
+            flow,
+            trying,
+            call,
+            copies,
+        } = opening;
+        let is_invite = trying.is_some();
+        if is_invite {
+            wire.timers
+                .set(Timer::Server(key, ServerTimer::Trying), now + TRYING_AFTER);
+        }
+        if let Some(copies) = copies {
+            self.copies.insert(copies, key);
+        }
+        self.table.insert(
+            key,
+            Transaction {
+                state: State::Proceeding,
+                is_invite,
+                flow,
+                last: trying,
+                call,
+                copies,
+            },
+        );
+    }
+
+    /// Whether the request belongs to a transaction that is known; then it has been dealt with.
+    pub(in crate::telephony::sip) fn absorb(&mut self, wire: &mut Wire, key: Fingerprint) -> bool {
+        let Some(transaction) = self.table.get(&key) else {
+            return false;
+        };
+        if let (State::Proceeding | State::Completed { .. }, Some(bytes)) = (transaction.state, &transaction.last) {
+            wire.timers.cancel(Timer::Server(key, ServerTimer::Trying));
+            wire.send(transaction.flow, Arc::clone(bytes));
+        }
+        true
+    }
+
+    /// Whether another copy of this request is being served.
+    pub(in crate::telephony::sip) fn has_copy(&self, copies: Fingerprint, key: Fingerprint) -> bool {
+        self.copies.get(&copies).is_some_and(|other| *other != key)
+    }
+
+    /// The call of an INVITE transaction, and whether a CANCEL can still stop it.
+    pub(in crate::telephony::sip) fn cancellable(&self, key: Fingerprint) -> Option<(Option<u64>, bool)> {
+        let transaction = self.table.get(&key).filter(|transaction| transaction.is_invite)?;
+        Some((transaction.call, transaction.state == State::Proceeding))
+    }
+
+    /// Sends an answer. Anything after a final answer is ignored.
+    pub(in crate::telephony::sip) fn respond(
+        &mut self,
+        now: Instant,
+        wire: &mut Wire,
+        key: Fingerprint,
+        status: u16,
+        bytes: Arc<[u8]>,
+    ) {
+        let Some(transaction) = self.table.get_mut(&key) else {
+            return;
+        };
+        if transaction.state != State::Proceeding {
+            return;
+        }
+        wire.timers.cancel(Timer::Server(key, ServerTimer::Trying));
+        wire.send(transaction.flow, Arc::clone(&bytes));
+        let reliable = transaction.flow.transport.is_reliable();
+        transaction.last = Some(bytes);
+        match status {
+            100..=199 => {}
+            200..=299 if transaction.is_invite => {
+                transaction.state = State::Accepted;
+                transaction.last = None;
+                wire.timers.set(Timer::Server(key, ServerTimer::End), now + T1_64);
+            }
+            _ if transaction.is_invite => {
+                transaction.state = State::Completed { interval: T1 };
+                if !reliable {
+                    wire.timers.set(Timer::Server(key, ServerTimer::Resend), now + T1);
+                }
+                wire.timers.set(Timer::Server(key, ServerTimer::End), now + T1_64);
+            }
+            _ if reliable => self.remove(wire, key),
+            _ => {
+                transaction.state = State::Completed { interval: T1 };
+                wire.timers.set(Timer::Server(key, ServerTimer::End), now + T1_64);
+            }
+        }
+    }
+
+    /// Takes the ACK of a refusal; false when it belongs elsewhere.
+    pub(in crate::telephony::sip) fn acknowledge(&mut self, now: Instant, wire: &mut Wire, key: Fingerprint) -> bool {
+        let Some(transaction) = self.table.get_mut(&key) else {
+            return false;
+        };
+        match transaction.state {
+            State::Completed { .. } => {
+                wire.timers.cancel(Timer::Server(key, ServerTimer::Resend));
+                if transaction.flow.transport.is_reliable() {
+                    self.remove(wire, key);
+                } else {
+                    transaction.state = State::Confirmed;
+                    wire.timers.set(Timer::Server(key, ServerTimer::End), now + T4);
+                }
+                true
+            }
+            State::Confirmed => true,
+            State::Proceeding | State::Accepted => false,
+        }
+    }
+
+    pub(in crate::telephony::sip) fn on_timer(
+        &mut self,
+        now: Instant,
+        wire: &mut Wire,
+        key: Fingerprint,
+        timer: ServerTimer,
+    ) {
+        let Some(transaction) = self.table.get_mut(&key) else {
+            return;
+        };
+        match (timer, &mut transaction.state) {
+            (ServerTimer::End, _) => self.remove(wire, key),
+            (ServerTimer::Trying, State::Proceeding) => {
+                if let Some(bytes) = &transaction.last {
+                    wire.send(transaction.flow, Arc::clone(bytes));
+                }
+            }
+            (ServerTimer::Resend, State::Completed { interval }) => {
+                *interval = (*interval * 2).min(T2);
+                wire.timers
+                    .set(Timer::Server(key, ServerTimer::Resend), now + *interval);
+                if let Some(bytes) = &transaction.last {
+                    wire.send(transaction.flow, Arc::clone(bytes));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn remove(&mut self, wire: &mut Wire, key: Fingerprint) {
+        for timer in [ServerTimer::Trying, ServerTimer::Resend, ServerTimer::End] {
+            wire.timers.cancel(Timer::Server(key, timer));
+        }
+        let copies = self.table.remove(&key).and_then(|transaction| transaction.copies);
+        if let Some(copies) = copies
+            && self.copies.get(&copies) == Some(&key)
+        {
+            self.copies.remove(&copies);
+        }
+    }
+}
