@@ -1,0 +1,301 @@
+//! The driver over real sockets on loopback.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::{Call, ConnectionLimits, IncomingCall, Listen, OutgoingCallRequest, SipConfig, SipHandle, SipStack};
+use crate::secret::Secret;
+use crate::telephony::sip::endpoint::{CallEvent, EndCause, EndpointConfig};
+use crate::telephony::sip::transport::Transport;
+use crate::telephony::sip::trunk::{Trunks, parse};
+
+const LOOPBACK: &str = "networks = [\"127.0.0.0/8\", \"::1\"]\ncalls_per_second = 1000\n[[called]]\nnumber = \"*\"\ndialplan = \"reset\"\n";
+const LIMIT: Duration = Duration::from_secs(10);
+
+fn start(trunk: &str, connections: ConnectionLimits) -> (SipHandle, mpsc::Receiver<IncomingCall>) {
+    let listen = |transport, address: &str| Listen {
+        transport,
+        address: address.parse().expect("address"),
+    };
+    let config = SipConfig {
+        listen: vec![
+            listen(Transport::Udp, "127.0.0.1:0"),
+            listen(Transport::Tcp, "127.0.0.1:0"),
+            listen(Transport::Udp, "[::1]:0"),
+            listen(Transport::Tcp, "[::1]:0"),
+        ],
+        trunks: Trunks::new(vec![parse("local", trunk).expect("trunk")]).expect("no clash"),
+        endpoint: EndpointConfig::default(),
+        connections,
+    };
+    SipStack::start(config).expect("sockets on loopback")
+}
+
+fn address(handle: &SipHandle, transport: Transport, is_ipv4: bool) -> SocketAddr {
+    let fits = |local: &&super::LocalAddress| local.transport == transport && local.address.is_ipv4() == is_ipv4;
+    handle.local_addrs().iter().find(fits).expect("it listens").address
+}
+
+async fn event(call: &mut Call) -> CallEvent {
+    timeout(LIMIT, call.next_event())
+        .await
+        .expect("in time")
+        .expect("an event")
+}
+
+#[tokio::test]
+async fn calls_work_over_both_transports_and_families() {
+    let (ivr, mut incoming) = start(LOOPBACK, ConnectionLimits::default());
+    let (phone, _none) = start(LOOPBACK, ConnectionLimits::default());
+    for (transport, is_ipv4) in [
+        (Transport::Udp, true),
+        (Transport::Tcp, true),
+        (Transport::Udp, false),
+        (Transport::Tcp, false),
+    ] {
+        let target = format!("sip:100@{};transport={transport}", address(&ivr, transport, is_ipv4));
+        let request = OutgoingCallRequest {
+            target,
+            caller: None,
+            sdp: "v=0 offer".into(),
+            credentials: None,
+        };
+        let mut ours = phone.invite(request).await.expect("placed");
+        let IncomingCall { info, call: mut theirs } =
+            timeout(LIMIT, incoming.recv()).await.expect("in time").expect("a call");
+        assert_eq!(
+            (info.offer.as_deref(), info.dialplan.as_str()),
+            (Some("v=0 offer"), "reset")
+        );
+        assert_eq!((info.local.ip().is_loopback(), info.local.is_ipv4()), (true, is_ipv4));
+        theirs.ringing().await.expect("running");
+        assert_eq!(event(&mut ours).await, CallEvent::Ringing);
+        theirs.answer("v=0 answer".into()).await.expect("running");
+        assert_eq!(
+            event(&mut ours).await,
+            CallEvent::Answered {
+                sdp: Some("v=0 answer".into())
+            }
+        );
+        assert_eq!(event(&mut theirs).await, CallEvent::Acknowledged { sdp: None });
+        ours.info("application/dtmf", Secret::new("5".into()))
+            .await
+            .expect("running");
+        assert!(matches!(event(&mut theirs).await, CallEvent::Info { body, .. } if body == Secret::new("5".into())));
+        theirs.reinvite("v=0 change".into()).await.expect("running");
+        let CallEvent::Reinvite { id, offer } = event(&mut ours).await else {
+            panic!("a change of the session")
+        };
+        assert_eq!(offer.as_deref(), Some("v=0 change"));
+        ours.answer_reinvite(id, "v=0 changed".into()).await.expect("running");
+        assert_eq!(
+            event(&mut theirs).await,
+            CallEvent::ReinviteAnswered {
+                sdp: Some("v=0 changed".into())
+            }
+        );
+        assert_eq!(event(&mut ours).await, CallEvent::Acknowledged { sdp: None });
+        if is_ipv4 {
+            theirs.bye().await.expect("running")
+        } else {
+            drop(theirs)
+        }
+        assert_eq!(
+            event(&mut ours).await,
+            CallEvent::Ended {
+                cause: EndCause::RemoteHangUp
+            }
+        );
+        assert_eq!(ours.next_event().await, None);
+    }
+    assert_eq!(ivr.stats().await.expect("running").calls, 0);
+    ivr.shutdown(LIMIT).await;
+    phone.shutdown(LIMIT).await;
+}
+
+#[tokio::test]
+async fn shutdown_hangs_up_and_closes_the_doors() {
+    let (ivr, mut incoming) = start(LOOPBACK, ConnectionLimits::default());
+    let (phone, _none) = start(LOOPBACK, ConnectionLimits::default());
+    let target = format!("sip:100@{}", address(&ivr, Transport::Udp, true));
+    let request = OutgoingCallRequest {
+        target,
+        caller: None,
+        sdp: "v=0".into(),
+        credentials: None,
+    };
+    let mut ours = phone.invite(request.clone()).await.expect("placed");
+    let theirs = timeout(LIMIT, incoming.recv())
+        .await
+        .expect("in time")
+        .expect("a call")
+        .call;
+    theirs.answer("v=0".into()).await.expect("running");
+    assert!(matches!(event(&mut ours).await, CallEvent::Answered { .. }));
+    ivr.drain().await;
+    let mut second = phone.invite(request).await.expect("placed");
+    assert_eq!(event(&mut second).await, CallEvent::Rejected { status: 503 });
+    ivr.shutdown(LIMIT).await;
+    assert_eq!(
+        event(&mut ours).await,
+        CallEvent::Ended {
+            cause: EndCause::RemoteHangUp
+        }
+    );
+    assert!(timeout(LIMIT, incoming.recv()).await.expect("in time").is_none());
+}
+
+#[tokio::test]
+async fn a_port_where_nobody_listens_is_told_at_once() {
+    let (phone, _none) = start(LOOPBACK, ConnectionLimits::default());
+    let request = |target: &str| OutgoingCallRequest {
+        target: target.into(),
+        caller: None,
+        sdp: "v=0".into(),
+        credentials: None,
+    };
+    let mut call = phone
+        .invite(request("sip:100@127.0.0.1:1;transport=tcp"))
+        .await
+        .expect("placed");
+    assert_eq!(event(&mut call).await, CallEvent::Rejected { status: 503 });
+    assert!(phone.invite(request("mailto:x")).await.is_err());
+}
+
+async fn read_status(stream: &mut TcpStream) -> String {
+    let mut text = Vec::new();
+    let mut buffer = [0; 2048];
+    while !text.windows(4).any(|window| window == b"\r\n\r\n") {
+        let length = timeout(LIMIT, stream.read(&mut buffer))
+            .await
+            .expect("in time")
+            .expect("open");
+        assert!(length > 0, "closed");
+        text.extend_from_slice(&buffer[..length]);
+    }
+    String::from_utf8_lossy(&text)
+        .split("\r\n")
+        .next()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+async fn is_closed(stream: &mut TcpStream) -> bool {
+    let mut buffer = [0; 2048];
+    loop {
+        match timeout(LIMIT, stream.read(&mut buffer)).await {
+            Ok(Ok(0) | Err(_)) => return true,
+            Ok(Ok(_)) => {}
+            Err(_) => return false,
+        }
+    }
+}
+
+fn options(branch: &str, fields: &str) -> String {
+    format!(
+        "OPTIONS sip:100@x SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1;branch=z9hG4bK{branch}\r\nMax-Forwards: 70\r\nFrom: <sip:a@b>;tag=1\r\n\
+         To: <sip:100@x>\r\nCall-ID: {branch}\r\nCSeq: 1 OPTIONS\r\n{fields}\r\n"
+    )
+}
+
+#[tokio::test]
+async fn bad_messages_leave_a_good_connection_alone() {
+    let (ivr, _incoming) = start(LOOPBACK, ConnectionLimits::default());
+    let mut stream = TcpStream::connect(address(&ivr, Transport::Tcp, true))
+        .await
+        .expect("connects");
+    for (text, expected) in [
+        (options("1", "Content-Length : 0\r\n"), "SIP/2.0 200 OK"),
+        (options("2", "no colon here\r\nl: 0\r\n"), "SIP/2.0 400 Bad Request"),
+        (
+            options("3", "l: 0\r\n").replace("OPTIONS", "FLY"),
+            "SIP/2.0 501 Not Implemented",
+        ),
+        (
+            options("4", "l: 0\r\n").replace("x SIP/2.0", "x SIP/7.0"),
+            "SIP/2.0 505 Version Not Supported",
+        ),
+    ] {
+        for byte in text.as_bytes().chunks(7) {
+            stream.write_all(byte).await.expect("open");
+        }
+        assert_eq!(read_status(&mut stream).await, expected);
+    }
+    stream.write_all(b"\r\n\r\n").await.expect("open");
+    let mut pong = [0; 2];
+    timeout(LIMIT, stream.read_exact(&mut pong))
+        .await
+        .expect("in time")
+        .expect("a pong");
+    assert_eq!(&pong, b"\r\n");
+    stream
+        .write_all(options("5", "l: -1\r\n").as_bytes())
+        .await
+        .expect("open");
+    assert_eq!(read_status(&mut stream).await, "SIP/2.0 400 Bad Request");
+    assert!(is_closed(&mut stream).await, "no structure, no connection");
+    let mut other = TcpStream::connect(address(&ivr, Transport::Tcp, true))
+        .await
+        .expect("the listener lives");
+    other
+        .write_all(options("6", "l: 0\r\n").as_bytes())
+        .await
+        .expect("open");
+    assert_eq!(read_status(&mut other).await, "SIP/2.0 200 OK");
+}
+
+#[tokio::test]
+async fn slow_and_silent_connections_are_cut_and_counted() {
+    let limits = ConnectionLimits {
+        per_trunk_source: 2,
+        message: Duration::from_millis(200),
+        idle_trunk: Duration::from_millis(400),
+        ..ConnectionLimits::default()
+    };
+    let (ivr, _incoming) = start(LOOPBACK, limits);
+    let target = address(&ivr, Transport::Tcp, true);
+    let mut silent = TcpStream::connect(target).await.expect("connects");
+    let mut slow = TcpStream::connect(target).await.expect("connects");
+    slow.write_all(b"OPTIONS sip:x SIP/2.0\r\n").await.expect("open");
+    let mut third = TcpStream::connect(target).await.expect("connects");
+    assert!(is_closed(&mut third).await, "over the limit");
+    assert!(is_closed(&mut slow).await);
+    assert!(is_closed(&mut silent).await);
+}
+
+#[tokio::test]
+async fn the_largest_datagram_is_read_and_junk_is_ignored() {
+    let (ivr, _incoming) = start(LOOPBACK, ConnectionLimits::default());
+    let socket = UdpSocket::bind("127.0.0.1:0").await.expect("binds");
+    socket
+        .connect(address(&ivr, Transport::Udp, true))
+        .await
+        .expect("connects");
+    for junk in [
+        b"".as_slice(),
+        b"\r\n\r\n",
+        b"\0\x01\0\0\x21\x12\xa4\x42",
+        b"GET / HTTP/1.1\r\n\r\n",
+    ] {
+        socket.send(junk).await.expect("sent");
+    }
+    let mut text = options("big", "").replace("127.0.0.1;", "127.0.0.1;rport;");
+    text.push_str(&"x".repeat(65_507 - text.len()));
+    socket.send(text.as_bytes()).await.expect("sent");
+    let mut buffer = vec![0; 4096];
+    let length = timeout(LIMIT, socket.recv(&mut buffer))
+        .await
+        .expect("in time")
+        .expect("an answer");
+    // A body without a type is not SDP.
+    assert!(
+        buffer[..length].starts_with(b"SIP/2.0 415"),
+        "{}",
+        String::from_utf8_lossy(&buffer[..length])
+    );
+}
