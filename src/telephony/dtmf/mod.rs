@@ -1,1 +1,22 @@
-//! dtmf
+//! Keys of the caller: telephone events in RTP (RFC 4733) and SIP INFO bodies.
+//!
+//! ```text
+//!  RTP packets ──► EventReceiver ──► Pressed / Held / Released ─┐
+//!                                                               ├──► PressMerger ──► one press
+//!  SIP INFO   ──► info::parse ───────────────────────────────────┘
+//! ```
+//!
+//! [`KeySender`] is the other side, for the test phone. Every type here hides which key it holds.
+//!
+//! Left out on purpose: tones in the audio (ITU-T Q.24) and redundancy by RFC 2198. Nothing here offers either.
+
+mod event;
+pub mod info;
+mod merge;
+mod receiver;
+mod sender;
+
+pub use event::{EVENT_LEN, EventPacket};
+pub use merge::{PressMerger, PressSource};
+pub use receiver::{EventReceiver, KeyUpdate};
+pub use sender::{EventToSend, KeyQueueFull, KeySender};
