@@ -1,0 +1,360 @@
+//! Where media comes from, and therefore where it goes (symmetric RTP, RFC 4961), with a guard against injection.
+//!
+//! A caller behind a NAT sends from another address than its SDP says, so the address has to be learned. A stranger
+//! who sends a few packets to our port must not be able to redirect the audio to himself ("RTP bleed") or to press
+//! keys. So:
+//!
+//! ```text
+//!          heard from the current address            everybody else is turned away
+//!                     │
+//!                     ▼  quiet for 200 ms (first 5 s, and 5 s after a re-INVITE) or 2 s (later)
+//!          candidates are watched: valid packets, payloads that were agreed, one SSRC, in sequence
+//!                     │
+//!                     ▼  5 in a row (25 from another host in mid-call)
+//!          the candidate becomes the current address
+//! ```
+//!
+//! Packets of a candidate are not used before it is believed. A trunk may pin the networks that media comes from.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ipnet::IpNet;
+
+use crate::telephony::rtp::Header;
+
+/// How long after the start and after a re-INVITE an address is learned quickly.
+const LEARNING: Duration = Duration::from_secs(5);
+const QUIET_WHEN_LEARNING: Duration = Duration::from_millis(200);
+const QUIET: Duration = Duration::from_secs(2);
+/// Packets in sequence that make a candidate believed.
+const PROOF: u8 = 5;
+/// The same for another host in mid-call, where only a fail-over explains it: half a second.
+const PROOF_ELSEWHERE: u8 = 25;
+/// Largest step between packets that are still in a row.
+const MAX_STEP: u16 = 3;
+/// Several, so that a stranger cannot keep the caller from being learned by sending in between.
+const CANDIDATES: usize = 4;
+
+/// Decides whose packets are taken.
+#[derive(Clone, Debug)]
+pub(super) struct Latch {
+    pinned: Arc<[IpNet]>,
+    /// What the SDP said.
+    signalled: Option<SocketAddr>,
+    current: Option<SocketAddr>,
+    last_heard: Option<Instant>,
+    learning_until: Instant,
+    candidates: [Option<Candidate>; CANDIDATES],
+    changes: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    from: SocketAddr,
+    ssrc: u32,
+    sequence: u16,
+    in_row: u8,
+    seen_at: Instant,
+}
+
+impl Latch {
+    /// Media is expected from `signalled`, the address of the SDP; with `pinned` networks, from nowhere else.
+    pub(super) fn new(signalled: Option<SocketAddr>, pinned: Arc<[IpNet]>, now: Instant) -> Self {
+        Self {
+            pinned,
+            signalled,
+            current: signalled,
+            last_heard: None,
+            learning_until: now + LEARNING,
+            candidates: [None; CANDIDATES],
+            changes: 0,
+        }
+    }
+
+    /// A re-INVITE came. Another address in it is followed at once; the same one keeps what was learned.
+    pub(super) fn retarget(&mut self, signalled: Option<SocketAddr>, now: Instant) {
+        if let Some(target) = signalled
+            && self.signalled != signalled
+        {
+            self.signalled = signalled;
+            self.current = Some(target);
+            self.last_heard = None;
+        }
+        self.learning_until = now + LEARNING;
+        self.candidates = [None; CANDIDATES];
+    }
+
+    /// Whether a packet that is valid and of an agreed payload may be used.
+    pub(super) fn admit(&mut self, from: SocketAddr, header: &Header, now: Instant) -> bool {
+        if self.is_current(from) {
+            self.last_heard = Some(now);
+            return true;
+        }
+        if !self.is_pinned(from.ip()) || !self.is_quiet(now) {
+            return false;
+        }
+        let proof = self.proof(from.ip(), now);
+        if self.watch(from, header, now) < proof {
+            return false;
+        }
+        self.current = Some(from);
+        self.last_heard = Some(now);
+        self.candidates = [None; CANDIDATES];
+        self.changes += 1;
+        true
+    }
+
+    /// Where to send; `None` if nothing is known.
+    pub(super) fn current(&self) -> Option<SocketAddr> {
+        self.current
+    }
+
+    /// Whether anything was ever heard from the current address.
+    pub(super) fn is_heard(&self) -> bool {
+        self.last_heard.is_some()
+    }
+
+    /// How often another source than the signalled or current one was believed.
+    pub(super) fn changes(&self) -> u32 {
+        self.changes
+    }
+
+    /// Whether RTCP from here may be believed: the host that media comes from or was signalled for.
+    pub(super) fn is_host(&self, ip: IpAddr) -> bool {
+        [self.current, self.signalled]
+            .into_iter()
+            .flatten()
+            .any(|known| known.ip() == ip)
+    }
+
+    fn is_current(&self, from: SocketAddr) -> bool {
+        // The flow label and scope of an IPv6 socket address do not count.
+        self.current
+            .is_some_and(|current| (current.ip(), current.port()) == (from.ip(), from.port()))
+            && self.is_pinned(from.ip())
+    }
+
+    fn is_pinned(&self, ip: IpAddr) -> bool {
+        self.pinned.is_empty() || self.pinned.iter().any(|network| network.contains(&ip))
+    }
+
+    fn is_quiet(&self, now: Instant) -> bool {
+        let enough = if now < self.learning_until {
+            QUIET_WHEN_LEARNING
+        } else {
+            QUIET
+        };
+        self.last_heard
+            .is_none_or(|heard| now.saturating_duration_since(heard) > enough)
+    }
+
+    fn proof(&self, ip: IpAddr, now: Instant) -> u8 {
+        if now < self.learning_until || self.is_host(ip) {
+            PROOF
+        } else {
+            PROOF_ELSEWHERE
+        }
+    }
+
+    /// Notes a packet of a candidate and returns how many it sent in a row.
+    fn watch(&mut self, from: SocketAddr, header: &Header, now: Instant) -> u8 {
+        let fresh = Candidate {
+            from,
+            ssrc: header.ssrc,
+            sequence: header.sequence,
+            in_row: 1,
+            seen_at: now,
+        };
+        let slot = self.slot_for(from);
+        let next = match self.candidates[slot] {
+            Some(known) if known.from == from && known.ssrc == header.ssrc => known.follow(header, now),
+            _ => fresh,
+        };
+        self.candidates[slot] = Some(next);
+        next.in_row
+    }
+
+    /// The slot of this candidate, else a free one, else the one not seen for the longest time.
+    fn slot_for(&self, from: SocketAddr) -> usize {
+        let own = self
+            .candidates
+            .iter()
+            .position(|slot| slot.is_some_and(|known| known.from == from));
+        own.unwrap_or_else(|| {
+            let oldest = self
+                .candidates
+                .iter()
+                .enumerate()
+                .min_by_key(|(_, slot)| slot.map(|known| known.seen_at));
+            oldest.map_or(0, |(index, _)| index)
+        })
+    }
+}
+
+impl Candidate {
+    fn follow(self, header: &Header, now: Instant) -> Self {
+        let step = header.sequence.wrapping_sub(self.sequence);
+        let in_row = if (1..=MAX_STEP).contains(&step) {
+            self.in_row.saturating_add(1)
+        } else {
+            1
+        };
+        Self {
+            sequence: header.sequence,
+            in_row,
+            seen_at: now,
+            ..self
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Scene {
+        latch: Latch,
+        start: Instant,
+        now: Duration,
+    }
+
+    impl Scene {
+        fn new(pinned: &[&str]) -> Self {
+            let start = crate::time::monotonic();
+            let pinned = pinned.iter().map(|network| network.parse().expect("network")).collect();
+            let signalled = Some("10.0.0.5:4000".parse().expect("address"));
+            Self {
+                latch: Latch::new(signalled, pinned, start),
+                start,
+                now: Duration::ZERO,
+            }
+        }
+
+        fn send(&mut self, from: &str, ssrc: u32, sequence: u16) -> bool {
+            let header = Header {
+                ssrc,
+                sequence,
+                ..Header::default()
+            };
+            self.latch
+                .admit(from.parse().expect("address"), &header, self.start + self.now)
+        }
+
+        /// Packets 20 ms apart; how many were admitted.
+        fn send_row(&mut self, from: &str, ssrc: u32, sequences: std::ops::Range<u16>) -> usize {
+            sequences
+                .filter(|&sequence| {
+                    self.now += Duration::from_millis(20);
+                    self.send(from, ssrc, sequence)
+                })
+                .count()
+        }
+
+        fn current(&self) -> String {
+            self.latch.current().expect("known").to_string()
+        }
+    }
+
+    const SIGNALLED: &str = "10.0.0.5:4000";
+    const NAT: &str = "203.0.113.5:61000";
+    const STRANGER: &str = "198.51.100.66:6666";
+
+    #[test]
+    fn the_signalled_address_is_heard_at_once_and_locks() {
+        let mut scene = Scene::new(&[]);
+        assert!(scene.send(SIGNALLED, 1, 0));
+        for n in 1..200 {
+            scene.now += Duration::from_millis(20);
+            assert!(scene.send(SIGNALLED, 1, n));
+            assert!(!scene.send(STRANGER, 9, n), "packet {n}");
+        }
+        assert_eq!(scene.current(), SIGNALLED);
+    }
+
+    #[test]
+    fn a_caller_behind_a_nat_is_learned_after_five_packets() {
+        let mut scene = Scene::new(&[]);
+        assert_eq!(scene.send_row(NAT, 1, 0..4), 0);
+        assert_eq!(scene.current(), SIGNALLED);
+        assert_eq!(scene.send_row(NAT, 1, 4..10), 6);
+        assert_eq!((scene.current().as_str(), scene.latch.changes()), (NAT, 1));
+    }
+
+    #[test]
+    fn packets_out_of_sequence_or_of_changing_ssrc_prove_nothing() {
+        let mut scene = Scene::new(&[]);
+        for n in 0..200u16 {
+            assert!(!scene.send(STRANGER, 1, n.wrapping_mul(777)));
+            assert!(!scene.send("198.51.100.66:7777", u32::from(n), n));
+            assert!(
+                !scene.send("198.51.100.66:8888", 1, 5),
+                "the same packet again and again"
+            );
+        }
+        assert_eq!(scene.current(), SIGNALLED);
+    }
+
+    #[test]
+    fn a_stranger_in_between_does_not_keep_the_caller_from_being_learned() {
+        let mut scene = Scene::new(&[]);
+        for n in 0..6 {
+            scene.send(STRANGER, u32::from(n), n * 1_000);
+            scene.send_row(NAT, 1, n..n + 1);
+        }
+        assert_eq!(scene.current(), NAT);
+    }
+
+    #[test]
+    fn a_changed_port_in_mid_call_is_followed_after_silence() {
+        let mut scene = Scene::new(&[]);
+        scene.send_row(SIGNALLED, 1, 0..500);
+        let rebound = "10.0.0.5:4999";
+        assert_eq!(
+            scene.send_row(rebound, 1, 500..600),
+            0,
+            "not before two seconds of silence"
+        );
+        assert!(scene.send_row(rebound, 1, 600..610) > 0);
+        assert_eq!(scene.current(), rebound);
+    }
+
+    #[test]
+    fn another_host_in_mid_call_needs_half_a_second_of_proof() {
+        let mut scene = Scene::new(&[]);
+        scene.send_row(SIGNALLED, 1, 0..500);
+        scene.now += Duration::from_secs(3);
+        assert_eq!(scene.send_row(STRANGER, 9, 0..24), 0);
+        assert_eq!(scene.send_row(STRANGER, 9, 24..25), 1);
+    }
+
+    #[test]
+    fn a_reinvite_to_another_address_is_followed_at_once() {
+        let mut scene = Scene::new(&[]);
+        scene.send_row(SIGNALLED, 1, 0..500);
+        scene
+            .latch
+            .retarget(Some(NAT.parse().expect("address")), scene.start + scene.now);
+        assert_eq!(scene.current(), NAT);
+        assert!(!scene.send(SIGNALLED, 1, 500), "the old one is a stranger now");
+    }
+
+    #[test]
+    fn a_reinvite_to_the_same_address_keeps_what_was_learned() {
+        let mut scene = Scene::new(&[]);
+        scene.send_row(NAT, 1, 0..20);
+        scene
+            .latch
+            .retarget(Some(SIGNALLED.parse().expect("address")), scene.start + scene.now);
+        assert_eq!(scene.current(), NAT);
+    }
+
+    #[test]
+    fn pinned_networks_shut_everybody_else_out() {
+        let mut scene = Scene::new(&["203.0.113.0/24"]);
+        assert_eq!(scene.send_row(STRANGER, 9, 0..100), 0);
+        assert!(!scene.send(SIGNALLED, 1, 0));
+        assert!(scene.send_row(NAT, 1, 0..100) > 0);
+    }
+}

@@ -1,0 +1,457 @@
+//! The media of one call: a state machine without sockets, threads or clock.
+//!
+//! ```text
+//!  datagram + arrival ─► handle_datagram ─┐                 ┌─► tick ──────► packet to send
+//!  command            ─► handle_command  ─┼─►  Session   ──┼─► poll_rtcp ─► report to send
+//!  time               ─► tick            ─┘                 ├─► poll_event ► key, finished, lost ...
+//!                                                           └─► deadline ──► when to tick next
+//! ```
+//!
+//! Rules that hold here:
+//! - One packet per packet time, on an absolute schedule: the deadline moves on by the packet time from the last
+//!   deadline, never from "now". A tick that comes a whole packet time late or more skips packets, moves the timestamp
+//!   on over them, and is counted; audio is delayed by it, not cut.
+//! - Datagrams go in before the tick, so a key silences the prompt in the packet of the same tick.
+//! - On hold nothing is sent and a playback stands still; keys are still heard and RTCP still flows.
+//! - Nothing that is received ends the session. Silence is told as [`MediaEvent::MediaLost`]; who owns the call decides.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+
+use super::config::{Command, FirstSend, MediaEvent, SessionConfig, SoundDetection};
+use super::latch::Latch;
+use super::outgoing::{Outgoing, Sent};
+use super::payload::{PayloadKind, PayloadMap};
+use super::playlist::OnKey;
+use super::record::Tap;
+use super::reporter::Reporter;
+use super::sound::SoundDetector;
+use super::stats::SessionStats;
+use crate::digit::Digit;
+use crate::telephony::codec::{CLOCK_RATE, samples_per};
+use crate::telephony::dtmf::{EventPacket, EventReceiver, KeyUpdate, PressMerger, PressSource};
+use crate::telephony::rtp::{Header, Packet, ReceiveStream, rtcp};
+use crate::telephony::sdp::Negotiated;
+
+/// Events that wait to be polled; more than can happen in one packet time by honest means.
+const MAX_EVENTS: usize = 64;
+/// SSRC collisions that are answered by a change of ours; after that somebody is playing games.
+const MAX_SSRC_CHANGES: u32 = 8;
+/// Room for the largest packet that [`Session::tick`] builds: 60 ms.
+pub const MAX_PACKET_LEN: usize = 512;
+
+/// Which of the two sockets of a session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Port {
+    /// RTP, and RTCP when multiplexed.
+    Rtp,
+    /// RTCP.
+    Rtcp,
+}
+
+/// A packet that was written into the caller's buffer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Transmit {
+    /// From which socket.
+    pub port: Port,
+    /// Where to.
+    pub to: SocketAddr,
+    /// How many bytes of the buffer.
+    pub len: usize,
+}
+
+/// The media of one call.
+#[derive(Debug)]
+pub struct Session {
+    config: SessionConfig,
+    /// What was agreed last.
+    agreed: Negotiated,
+    payloads: PayloadMap,
+    latch: Latch,
+    /// Where RTCP was seen to come from, when it has a port of its own.
+    rtcp_source: Option<SocketAddr>,
+    outgoing: Outgoing,
+    incoming: ReceiveStream,
+    events_in: EventReceiver,
+    merger: PressMerger,
+    reporter: Reporter,
+    sound: Option<SoundDetector>,
+    tap: Option<Box<Tap>>,
+    deadline: Instant,
+    last_life: Instant,
+    lost_told: bool,
+    ssrc_changes: u32,
+    told: VecDeque<MediaEvent>,
+    stats: SessionStats,
+    rng: StdRng,
+}
+
+impl Session {
+    /// A session that sends its first packet at `first_tick`.
+    #[must_use]
+    pub fn new(config: SessionConfig, agreed: Negotiated, first_tick: Instant, mut rng: StdRng) -> Self {
+        Self {
+            payloads: PayloadMap::new(&agreed),
+            latch: Latch::new(agreed.remote_rtp, config.pinned.clone(), first_tick),
+            rtcp_source: None,
+            outgoing: Outgoing::new(&mut rng),
+            incoming: ReceiveStream::new(CLOCK_RATE),
+            events_in: EventReceiver::default(),
+            merger: PressMerger::default(),
+            reporter: Reporter::new(first_tick, &mut rng),
+            sound: (config.sound_detection == SoundDetection::On).then(SoundDetector::default),
+            tap: None,
+            deadline: first_tick,
+            last_life: first_tick,
+            lost_told: false,
+            ssrc_changes: 0,
+            told: VecDeque::new(),
+            stats: SessionStats::default(),
+            config,
+            agreed,
+            rng,
+        }
+    }
+
+    /// When to tick next.
+    #[must_use]
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Takes a datagram that arrived at one of the two sockets.
+    pub fn handle_datagram(&mut self, port: Port, from: SocketAddr, datagram: &[u8], arrival: Instant) {
+        if port == Port::Rtcp || (self.agreed.rtcp_mux && rtcp::is_rtcp(datagram)) {
+            self.handle_rtcp(from, datagram, arrival);
+        } else if let Ok(packet) = Packet::parse(datagram) {
+            self.handle_rtp(from, &packet, arrival);
+        } else {
+            self.stats.invalid += 1;
+        }
+    }
+
+    /// Does what it is asked to.
+    pub fn handle_command(&mut self, command: Command, now: Instant) {
+        match command {
+            Command::Play(id, playlist) => {
+                let stopped = self.outgoing.play(id, playlist);
+                self.tell_all(stopped);
+            }
+            Command::Stop => {
+                let stopped = self.outgoing.stop();
+                self.tell_all(stopped);
+            }
+            Command::Press { digit, on, off } => self.press(digit, on, off),
+            Command::InfoDigit(digit) => self.report_press(PressSource::Info, digit, now),
+            Command::Reconfigure(agreed) => self.reconfigure(*agreed, now),
+            Command::Record(tap) => self.set_tap(tap),
+        }
+    }
+
+    /// Runs the packet time that is due and writes its packet into `buffer`, which must hold [`MAX_PACKET_LEN`] bytes.
+    /// Moves the deadline on. To be called when [`Self::deadline`] has come.
+    pub fn tick(&mut self, now: Instant, buffer: &mut [u8]) -> Option<Transmit> {
+        self.catch_up(now);
+        let due = self.deadline;
+        self.deadline = due + self.agreed.packet_time;
+        self.watch_life(now);
+        let ended = self.sound.as_mut().and_then(|sound| sound.tick(now));
+        self.tell_all(ended);
+        let transmit = self.send(due, buffer);
+        let samples = self.samples();
+        self.outgoing.advance(samples);
+        transmit
+    }
+
+    /// Writes an RTCP report into `buffer` if it is time for one.
+    pub fn poll_rtcp(&mut self, now: Instant, buffer: &mut [u8]) -> Option<Transmit> {
+        if !self.reporter.is_due(now, &mut self.rng) {
+            return None;
+        }
+        self.write_rtcp(now, buffer, false)
+    }
+
+    /// Writes the RTCP BYE with which a session ends.
+    pub fn goodbye(&mut self, now: Instant, buffer: &mut [u8]) -> Option<Transmit> {
+        self.write_rtcp(now, buffer, true)
+    }
+
+    /// What there is to tell; `None` when everything was told.
+    pub fn poll_event(&mut self) -> Option<MediaEvent> {
+        self.told.pop_front()
+    }
+
+    /// Counts events that the driver could not deliver.
+    pub fn count_undelivered(&mut self) {
+        self.stats.events_dropped = self.stats.events_dropped.saturating_add(1);
+    }
+
+    /// Counts an error of a socket. ICMP errors come this way; they end nothing.
+    pub fn count_socket_error(&mut self) {
+        self.stats.socket_errors += 1;
+    }
+
+    /// Figures so far.
+    #[must_use]
+    pub fn stats(&self) -> SessionStats {
+        SessionStats {
+            received: self.incoming.stats(),
+            remote: self.latch.current(),
+            latch_changes: self.latch.changes(),
+            record_dropped: self.stats.record_dropped + self.tap.as_ref().map_or(0, |tap| tap.dropped()),
+            ..self.stats
+        }
+    }
+
+    // ---- receiving ----
+
+    fn handle_rtp(&mut self, from: SocketAddr, packet: &Packet<'_>, arrival: Instant) {
+        let header = &packet.header;
+        let kind = self.payloads.kind(header.payload_type);
+        if kind == PayloadKind::Unknown {
+            // Not even a sign of life: it proves nothing about who sent it.
+            self.stats.unknown_payloads += 1;
+            return;
+        }
+        if !self.latch.admit(from, header, arrival) {
+            self.stats.strangers += 1;
+            return;
+        }
+        self.avoid_collision(header);
+        if !self.incoming.receive(header).is_accepted() {
+            return;
+        }
+        self.show_life(arrival);
+        match kind {
+            PayloadKind::Audio(codec) => {
+                self.incoming.measure(header.timestamp, arrival);
+                if let Some(tap) = &mut self.tap {
+                    tap.received(arrival, header, codec, packet.payload);
+                }
+                let began = self
+                    .sound
+                    .as_mut()
+                    .and_then(|sound| sound.hear(codec, packet.payload, arrival));
+                self.tell_all(began);
+            }
+            PayloadKind::TelephoneEvent => self.handle_event(packet, arrival),
+            PayloadKind::ComfortNoise => self.stats.comfort_noise += 1,
+            PayloadKind::Unknown => {}
+        }
+    }
+
+    fn handle_event(&mut self, packet: &Packet<'_>, arrival: Instant) {
+        let Some(event) = EventPacket::parse(packet.payload) else {
+            self.stats.invalid += 1;
+            return;
+        };
+        match self.events_in.receive(&packet.header, event, arrival) {
+            Some(KeyUpdate::Pressed(digit)) => self.report_press(PressSource::Event, digit, arrival),
+            Some(KeyUpdate::Held(digit) | KeyUpdate::Released(digit)) => {
+                self.merger.held(PressSource::Event, digit, arrival);
+                if let Some(tap) = &mut self.tap {
+                    tap.key_held(arrival);
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// A key, told once however many ways it came.
+    fn report_press(&mut self, source: PressSource, digit: Digit, at: Instant) {
+        if let Some(tap) = &mut self.tap {
+            tap.key(at);
+        }
+        if !self.merger.press(source, digit, at) {
+            self.stats.digits_merged = self.stats.digits_merged.saturating_add(1);
+            return;
+        }
+        let count = match source {
+            PressSource::Event => &mut self.stats.digits_by_event,
+            PressSource::Info => &mut self.stats.digits_by_info,
+        };
+        *count = count.saturating_add(1);
+        self.tell(MediaEvent::DigitPressed(digit, at));
+        if self
+            .outgoing
+            .player()
+            .is_some_and(|player| player.on_key() == OnKey::Stop)
+        {
+            let stopped = self.outgoing.stop();
+            self.tell_all(stopped);
+        }
+    }
+
+    fn handle_rtcp(&mut self, from: SocketAddr, datagram: &[u8], arrival: Instant) {
+        let Ok(compound) = rtcp::Compound::parse(datagram) else {
+            self.stats.invalid += 1;
+            return;
+        };
+        if !self.latch.is_host(from.ip()) {
+            self.stats.strangers += 1;
+            return;
+        }
+        if !self.agreed.rtcp_mux {
+            self.rtcp_source = Some(from);
+        }
+        self.show_life(arrival);
+        self.reporter
+            .receive(compound, self.outgoing.stream.ssrc(), arrival, &mut self.stats);
+    }
+
+    /// RFC 3550 section 8.2: the far end chose our SSRC.
+    fn avoid_collision(&mut self, header: &Header) {
+        if header.ssrc == self.outgoing.stream.ssrc() && self.ssrc_changes < MAX_SSRC_CHANGES {
+            self.ssrc_changes += 1;
+            self.outgoing.stream.change_ssrc(&mut self.rng);
+        }
+    }
+
+    fn show_life(&mut self, at: Instant) {
+        self.last_life = self.last_life.max(at);
+        self.lost_told = false;
+    }
+
+    // ---- sending ----
+
+    /// Skips the packet times that have passed whole.
+    fn catch_up(&mut self, now: Instant) {
+        let late = now.saturating_duration_since(self.deadline);
+        self.stats.max_lateness = self.stats.max_lateness.max(late);
+        let missed = late.as_nanos() / self.agreed.packet_time.as_nanos().max(1);
+        if missed == 0 {
+            return;
+        }
+        let missed = u32::try_from(missed).unwrap_or(u32::MAX);
+        self.stats.late_ticks = self.stats.late_ticks.saturating_add(1);
+        self.stats.skipped_packets += u64::from(missed);
+        self.deadline += self.agreed.packet_time.saturating_mul(missed);
+        self.outgoing.advance(self.samples().wrapping_mul(missed));
+        self.outgoing.pause();
+    }
+
+    fn send(&mut self, due: Instant, buffer: &mut [u8]) -> Option<Transmit> {
+        let Some(to) = self.target() else {
+            self.outgoing.pause();
+            return None;
+        };
+        let samples = samples_per(self.agreed.packet_time);
+        let told = &mut self.told;
+        let dropped = &mut self.stats.events_dropped;
+        let sent = self
+            .outgoing
+            .next_packet(&self.payloads, self.config.silence, samples, buffer, |event| {
+                push_event(told, dropped, event);
+            })?;
+        self.stats.sent += 1;
+        self.record_sent(sent, due, buffer);
+        Some(Transmit {
+            port: Port::Rtp,
+            to,
+            len: sent.packet_len(),
+        })
+    }
+
+    fn record_sent(&mut self, sent: Sent, due: Instant, buffer: &[u8]) {
+        let Some(tap) = &mut self.tap else { return };
+        match sent {
+            Sent::Audio { codec, len, privacy } => {
+                let packet_len = sent.packet_len();
+                tap.sent(due, codec, &buffer[packet_len - len..packet_len], privacy);
+            }
+            Sent::Event { first: true } => tap.key(due),
+            Sent::Event { first: false } => {}
+        }
+    }
+
+    /// Where audio goes now; `None` on hold, while nothing is known, or while the far end must be heard first.
+    fn target(&self) -> Option<SocketAddr> {
+        let waits = self.config.first_send == FirstSend::AfterHearing && !self.latch.is_heard();
+        if waits || self.agreed.is_on_hold() {
+            return None;
+        }
+        self.latch.current()
+    }
+
+    fn write_rtcp(&mut self, now: Instant, buffer: &mut [u8], goodbye: bool) -> Option<Transmit> {
+        if self.config.first_send == FirstSend::AfterHearing && !self.latch.is_heard() {
+            return None;
+        }
+        let (port, to) = self.rtcp_target()?;
+        let len = self
+            .reporter
+            .write(buffer, &self.outgoing.stream, &mut self.incoming, goodbye, now)?;
+        self.stats.rtcp_sent += 1;
+        Some(Transmit { port, to, len })
+    }
+
+    /// Multiplexed, or where it comes from, or where the SDP said, or one above RTP; always the host of the audio.
+    fn rtcp_target(&self) -> Option<(Port, SocketAddr)> {
+        self.agreed.remote_rtp?; // on hold in the old way: not even RTCP (RFC 3264 section 8.4)
+        let rtp = self.latch.current()?;
+        if self.agreed.rtcp_mux {
+            return Some((Port::Rtp, rtp));
+        }
+        let known = [self.rtcp_source, self.agreed.remote_rtcp]
+            .into_iter()
+            .flatten()
+            .find(|known| known.ip() == rtp.ip());
+        let above = || rtp.port().checked_add(1).map(|port| SocketAddr::new(rtp.ip(), port));
+        known.or_else(above).map(|to| (Port::Rtcp, to))
+    }
+
+    fn press(&mut self, digit: Digit, on: Duration, off: Duration) {
+        let sent = self.payloads.sent_event().is_some() && self.outgoing.press(digit, on, off).is_ok();
+        self.stats.keys_not_sent = self.stats.keys_not_sent.saturating_add(u32::from(!sent));
+    }
+
+    fn samples(&self) -> u32 {
+        u32::try_from(samples_per(self.agreed.packet_time)).unwrap_or(0)
+    }
+
+    // ---- both ----
+
+    fn reconfigure(&mut self, agreed: Negotiated, now: Instant) {
+        self.payloads = PayloadMap::new(&agreed);
+        self.latch.retarget(agreed.remote_rtp, now);
+        self.rtcp_source = None;
+        self.agreed = agreed;
+        self.last_life = now;
+        self.lost_told = false;
+    }
+
+    fn set_tap(&mut self, tap: Option<Box<Tap>>) {
+        if let Some(old) = std::mem::replace(&mut self.tap, tap) {
+            self.stats.record_dropped += old.dropped();
+        }
+    }
+
+    /// No sign of life for the time-out, while the far end is meant to send.
+    fn watch_life(&mut self, now: Instant) {
+        if !self.agreed.direction.receives() || self.agreed.is_on_hold() {
+            self.last_life = now;
+        } else if !self.lost_told && now.saturating_duration_since(self.last_life) >= self.config.media_timeout {
+            self.lost_told = true;
+            self.tell(MediaEvent::MediaLost);
+        }
+    }
+
+    fn tell(&mut self, event: MediaEvent) {
+        push_event(&mut self.told, &mut self.stats.events_dropped, event);
+    }
+
+    fn tell_all(&mut self, events: Option<MediaEvent>) {
+        events.into_iter().for_each(|event| self.tell(event));
+    }
+}
+
+fn push_event(told: &mut VecDeque<MediaEvent>, dropped: &mut u32, event: MediaEvent) {
+    if told.len() < MAX_EVENTS {
+        told.push_back(event);
+    } else {
+        *dropped = dropped.saturating_add(1);
+    }
+}
