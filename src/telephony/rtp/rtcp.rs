@@ -286,7 +286,7 @@ fn be_u32(bytes: &[u8], at: usize) -> Option<u32> {
 /// A duration as 32.32 fixed point seconds, the form of an NTP timestamp.
 #[must_use]
 pub fn ntp(elapsed: Duration) -> u64 {
-    elapsed.as_secs() << 32 | (u64::from(elapsed.subsec_nanos()) << 32) / 1_000_000_000
+    (elapsed.as_secs() << 32) | ((u64::from(elapsed.subsec_nanos()) << 32) / 1_000_000_000)
 }
 
 /// The middle 32 bits of an NTP timestamp: 16.16 fixed point seconds.
@@ -306,7 +306,7 @@ pub fn round_trip(block: &ReportBlock, now: u64) -> Option<Duration> {
         .wrapping_sub(block.last_sr)
         .wrapping_sub(block.delay_since_last_sr);
     // More than a minute is a wrapped difference or a lie.
-    (units < 60 << 16).then(|| Duration::from_micros(u64::from(units) * 1_000_000 >> 16))
+    (units < 60 << 16).then(|| Duration::from_micros((u64::from(units) * 1_000_000) >> 16))
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ pub(super) fn session(session_id: u64, audio: &AudioLine<'_>, lines: impl Iterat
     session.set_connection(Connection::from_ip_addr(audio.local.address));
     session.add_medias(lines.map(|line| match line {
         Line::Audio => audio.to_media(),
-        Line::Refused(media) => media,
+        Line::Refused(media) => *media,
     }));
     session
 }
@@ -31,13 +31,13 @@ pub(super) fn session(session_id: u64, audio: &AudioLine<'_>, lines: impl Iterat
 /// One m-line of a description of ours.
 pub(super) enum Line {
     Audio,
-    Refused(Media),
+    Refused(Box<Media>),
 }
 
 impl Line {
     /// Port 0 refuses a line (RFC 3264 section 6); one format must stand there, and means nothing.
     pub(super) fn refusing(line: &MediaLine) -> Self {
-        Self::Refused(Media {
+        Self::Refused(Box::new(Media {
             media: line.kind.clone(),
             port: 0,
             num_ports: None,
@@ -48,7 +48,7 @@ impl Line {
             bandwidths: Vec::new(),
             key: None,
             attributes: Vec::new(),
-        })
+        }))
     }
 }
 

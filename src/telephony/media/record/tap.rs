@@ -36,6 +36,10 @@ pub(super) enum Channel {
 
 /// What goes to the writer. Positions are samples since the recording began.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all frames are audio, and a box would be an allocation per packet"
+)]
 pub(super) enum Frame {
     Audio {
         channel: Channel,

@@ -1,0 +1,141 @@
+//! Keys of the caller, and barge-in.
+
+use super::harness::{Bench, MS, REMOTE, Seen, agreed, playlist, tone};
+use crate::digit::Digit;
+use crate::telephony::media::{Command, MediaEvent, OnKey, PlaybackId, Playlist, SessionConfig};
+use crate::telephony::sdp::PayloadPair;
+
+fn presses(events: &[MediaEvent]) -> Vec<Digit> {
+    events
+        .iter()
+        .filter_map(|event| match event {
+            MediaEvent::DigitPressed(digit, _) => Some(*digit),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn a_key_silences_the_prompt_in_the_packet_of_the_same_tick() {
+    let mut bench = Bench::new();
+    bench.command(Command::Play(PlaybackId(1), playlist(vec![tone(1_000 * MS)])));
+    assert!(!bench.tick().expect("a packet").is_silent());
+    bench.receive_key(5);
+    assert!(bench.tick().expect("a packet").is_silent());
+    let at = bench.now - 20 * MS;
+    assert_eq!(
+        bench.events(),
+        [
+            MediaEvent::DigitPressed(Digit::D5, at),
+            MediaEvent::PlaybackStopped(PlaybackId(1))
+        ]
+    );
+}
+
+#[test]
+fn a_prompt_that_must_be_heard_goes_on() {
+    let mut bench = Bench::new();
+    let must_hear = Playlist {
+        on_key: OnKey::KeepPlaying,
+        ..playlist(vec![tone(1_000 * MS)])
+    };
+    bench.command(Command::Play(PlaybackId(1), must_hear));
+    bench.receive_key(5);
+    assert!(!bench.tick().expect("a packet").is_silent());
+    assert_eq!(presses(&bench.events()), [Digit::D5]);
+}
+
+#[test]
+fn event_and_info_of_one_press_count_once() {
+    let mut bench = Bench::new();
+    bench.receive_key(5);
+    bench.now += 60 * MS;
+    bench.command(Command::InfoDigit(Digit::D5));
+    bench.now += 400 * MS;
+    bench.command(Command::InfoDigit(Digit::D6));
+    assert_eq!(presses(&bench.events()), [Digit::D5, Digit::D6]);
+    let stats = bench.session.stats();
+    assert_eq!(
+        (stats.digits_by_event, stats.digits_by_info, stats.digits_merged),
+        (1, 1, 1)
+    );
+}
+
+#[test]
+fn payload_numbers_may_differ_by_direction() {
+    let mut negotiated = agreed(REMOTE);
+    negotiated.telephone_event = Some(PayloadPair { send: 96, receive: 101 });
+    let mut bench = Bench::with(SessionConfig::default(), negotiated);
+    bench.receive(101, &[1, 10, 0, 160]);
+    bench.receive(96, &[2, 10, 0, 160]);
+    assert_eq!(
+        presses(&bench.events()),
+        [Digit::D1, Digit::D2],
+        "a gateway that uses its own number is understood"
+    );
+    bench.command(Command::Press {
+        digit: Digit::D7,
+        on: 40 * MS,
+        off: 40 * MS,
+    });
+    assert_eq!(bench.tick().expect("a packet").header.payload_type, 96);
+}
+
+#[test]
+fn two_hundred_keys_in_one_tick_are_bounded() {
+    let mut bench = Bench::new();
+    for n in 0..200u8 {
+        bench.receive_key(n % 2);
+    }
+    let told = bench.events().len();
+    assert_eq!(told, 64);
+    assert_eq!(bench.session.stats().events_dropped, 200 - 64);
+}
+
+#[test]
+fn a_pressed_key_takes_the_place_of_audio_and_audio_comes_back() {
+    let mut bench = Bench::new();
+    bench.tick();
+    bench.command(Command::Press {
+        digit: Digit::Pound,
+        on: 40 * MS,
+        off: 40 * MS,
+    });
+    let packets: Vec<Seen> = bench.ticks(6).into_iter().flatten().collect();
+    let kinds: Vec<_> = packets.iter().map(|packet| packet.header.payload_type).collect();
+    assert_eq!(kinds, [101, 101, 101, 101, 0, 0]);
+    assert!(packets[0].header.marker && !packets[1].header.marker);
+    assert!(
+        packets[..4]
+            .iter()
+            .all(|packet| packet.header.timestamp == packets[0].header.timestamp)
+    );
+    assert_eq!(packets[3].payload, [11, 0x8a, 1, 0x40]);
+    assert_eq!(
+        packets[4].header.timestamp,
+        packets[0].header.timestamp.wrapping_add(4 * 160)
+    );
+    assert_eq!(bench.events(), [MediaEvent::KeysSent]);
+}
+
+#[test]
+fn a_key_that_cannot_be_sent_is_counted() {
+    let mut negotiated = agreed(REMOTE);
+    negotiated.telephone_event = None;
+    let mut bench = Bench::with(SessionConfig::default(), negotiated);
+    bench.command(Command::Press {
+        digit: Digit::D1,
+        on: 40 * MS,
+        off: 40 * MS,
+    });
+    assert_eq!(bench.tick().expect("a packet").header.payload_type, 0);
+    assert_eq!(bench.session.stats().keys_not_sent, 1);
+}
+
+#[test]
+fn statistics_and_events_never_say_which_key() {
+    let mut bench = Bench::new();
+    bench.receive_key(5);
+    let text = format!("{:?} {:?} {:?}", bench.session.stats(), bench.events(), bench.session);
+    assert!(!text.contains("D5"), "{text}");
+}
