@@ -1,5 +1,6 @@
 //! What to play: clips and pauses in a row.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::telephony::codec::{Clip, Codec, samples_per};
@@ -38,7 +39,7 @@ pub enum OnKey {
 }
 
 /// Segments to play without a gap, and how.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Playlist {
     /// In order; may be empty, then it is finished at once.
     pub segments: Vec<Segment>,
@@ -52,7 +53,16 @@ impl Playlist {
     /// How long it plays.
     #[must_use]
     pub fn duration(&self) -> Duration {
-        self.segments.iter().map(Segment::duration).sum()
+        self.segments.iter().fold(Duration::ZERO, |total, segment| {
+            total.saturating_add(segment.duration())
+        })
+    }
+}
+
+/// Does not show the segments: the lengths of the clips would spell a password.
+impl fmt::Debug for Playlist {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Playlist({:?}, {:?})", self.privacy, self.on_key)
     }
 }
 

@@ -262,10 +262,11 @@ impl Session {
 
     /// A key, told once however many ways it came.
     fn report_press(&mut self, source: PressSource, digit: Digit, at: Instant) {
+        let counts = self.merger.press(source, digit, at);
         if let Some(tap) = &mut self.tap {
-            tap.key(at);
+            if counts { tap.key(at) } else { tap.key_held(at) }
         }
-        if !self.merger.press(source, digit, at) {
+        if !counts {
             self.stats.digits_merged = self.stats.digits_merged.saturating_add(1);
             return;
         }

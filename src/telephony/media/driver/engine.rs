@@ -82,7 +82,7 @@ impl MediaEngine {
     }
 
     /// Opens a session on leased ports. `events` is never waited for: what does not fit is dropped and counted, so it
-    /// should hold a few dozen.
+    /// should hold a few dozen. Its closing before the handle is dropped means that the engine has ended.
     pub fn open(
         &self,
         lease: Lease,

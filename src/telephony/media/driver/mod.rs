@@ -74,4 +74,6 @@ pub enum MediaError {
 }
 
 #[cfg(test)]
+mod load;
+#[cfg(test)]
 mod tests;

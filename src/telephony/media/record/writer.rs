@@ -82,7 +82,8 @@ impl Recorder {
         Ok((Self { writer }, Box::new(Tap::new(sender, seat, now))))
     }
 
-    /// Waits until the recording is finished. The tap must have been dropped, or be about to.
+    /// Waits until the recording is finished, a fifth of a second or so; blocks, so not to be called in an async task. The
+    /// tap must have been dropped, or be about to.
     pub fn finish(self) -> Result<Recording, RecordError> {
         self.writer
             .join()

@@ -150,6 +150,19 @@ impl Bench {
         self.receive_packet(from, &header, payload);
     }
 
+    /// An event packet that began at another timestamp than that of the audio around it.
+    pub(super) fn receive_event_at(&mut self, timestamp: u32, payload: &[u8]) {
+        self.sequence = self.sequence.wrapping_add(1);
+        let header = Header {
+            marker: false,
+            payload_type: 101,
+            sequence: self.sequence,
+            timestamp,
+            ssrc: self.ssrc,
+        };
+        self.receive_packet(REMOTE, &header, payload);
+    }
+
     pub(super) fn receive_packet(&mut self, from: &str, header: &Header, payload: &[u8]) {
         let mut buffer = [0; 2_048];
         header.write(&mut buffer).expect("room")[..payload.len()].copy_from_slice(payload);

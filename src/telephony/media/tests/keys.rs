@@ -82,6 +82,25 @@ fn payload_numbers_may_differ_by_direction() {
 }
 
 #[test]
+fn audio_may_go_on_while_a_key_is_down() {
+    let mut bench = Bench::new();
+    bench.tick();
+    for n in 1..=5u16 {
+        bench.receive(0, &[0xff; 160]);
+        bench.receive_event_at(8_000, &[5, 10, ((n * 160) >> 8) as u8, (n * 160) as u8]);
+        bench.tick();
+    }
+    assert_eq!(presses(&bench.events()), [Digit::D5]);
+    let received = bench.session.stats().received;
+    assert_eq!((received.lost, received.received), (0, 10));
+    assert!(
+        received.jitter < MS,
+        "events do not count for jitter: {:?}",
+        received.jitter
+    );
+}
+
+#[test]
 fn two_hundred_keys_in_one_tick_are_bounded() {
     let mut bench = Bench::new();
     for n in 0..200u8 {
