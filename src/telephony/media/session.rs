@@ -34,7 +34,7 @@ use crate::digit::Digit;
 use crate::telephony::codec::{CLOCK_RATE, samples_per};
 use crate::telephony::dtmf::{EventPacket, EventReceiver, KeyUpdate, PressMerger, PressSource};
 use crate::telephony::rtp::{Header, Packet, ReceiveStream, rtcp};
-use crate::telephony::sdp::Negotiated;
+use crate::telephony::sdp::{MAX_PACKET_TIME, MIN_PACKET_TIME, Negotiated};
 
 /// Events that wait to be polled; more than can happen in one packet time by honest means.
 const MAX_EVENTS: usize = 64;
@@ -93,6 +93,7 @@ impl Session {
     /// A session that sends its first packet at `first_tick`.
     #[must_use]
     pub fn new(config: SessionConfig, agreed: Negotiated, first_tick: Instant, mut rng: StdRng) -> Self {
+        let agreed = bounded(agreed);
         Self {
             payloads: PayloadMap::new(&agreed),
             latch: Latch::new(agreed.remote_rtp, config.pinned.clone(), first_tick),
@@ -416,6 +417,7 @@ impl Session {
     // ---- both ----
 
     fn reconfigure(&mut self, agreed: Negotiated, now: Instant) {
+        let agreed = bounded(agreed);
         self.payloads = PayloadMap::new(&agreed);
         self.latch.retarget(agreed.remote_rtp, now);
         self.rtcp_source = None;
@@ -446,6 +448,14 @@ impl Session {
 
     fn tell_all(&mut self, events: Option<MediaEvent>) {
         events.into_iter().for_each(|event| self.tell(event));
+    }
+}
+
+/// Packet times outside the bounds would not fit the driver's wheel or the packet buffer.
+fn bounded(agreed: Negotiated) -> Negotiated {
+    Negotiated {
+        packet_time: agreed.packet_time.clamp(MIN_PACKET_TIME, MAX_PACKET_TIME),
+        ..agreed
     }
 }
 

@@ -20,7 +20,7 @@ mod write;
 use thiserror::Error;
 
 pub use description::{Description, Direction, MAX_MEDIA, MAX_SDP_LEN};
-pub use negotiate::{AgreedCodec, LocalMedia, Negotiated, Negotiator, PayloadPair};
+pub use negotiate::{AgreedCodec, LocalMedia, MAX_PACKET_TIME, MIN_PACKET_TIME, Negotiated, Negotiator, PayloadPair};
 
 /// Why an offer or answer is not taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
@@ -56,3 +56,6 @@ impl Refusal {
         matches!(self, Self::TooLarge | Self::Malformed)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,10 @@ pub(super) const BATCH: usize = 8;
 /// Longer datagrams are cut, and then are nothing that we know.
 const DATAGRAM_LEN: usize = 2_048;
 
+/// About a second of packets in what the kernel makes of it (it doubles the number and counts its own structures).
+/// Bounds what a flood on every port can take.
+const RECEIVE_BUFFER: usize = 64 * 1_024;
+
 /// A socket for RTP or RTCP.
 #[derive(Debug)]
 pub(super) struct MediaSocket {
@@ -30,6 +34,8 @@ impl MediaSocket {
         let socket = UdpSocket::bind(address)?;
         socket.set_nonblocking(true)?;
         setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
+        // Asked for only to bound memory: a machine that gives less works as well.
+        let _ = setsockopt(&socket, sockopt::RcvBuf, &RECEIVE_BUFFER);
         let traffic_class = i32::from(dscp) << 2;
         // A network that knows no traffic classes is no reason to refuse a call.
         let _ = if address.is_ipv4() {

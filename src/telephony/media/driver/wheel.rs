@@ -32,13 +32,15 @@ impl Wheel {
     }
 
     /// Gives a session the emptiest millisecond of the next packet time and returns its moment.
-    pub(super) fn admit(&mut self, id: u64, packet_time: Duration) -> Instant {
+    pub(super) fn admit(&mut self, id: u64, packet_time: Duration, now: Instant) -> Instant {
         let span = u64::try_from(packet_time.as_millis())
             .unwrap_or(1)
             .clamp(1, SLOTS as u64 - 1);
-        let millis = (self.cursor + 1..=self.cursor + span)
+        // The cursor may lag behind: it moves only when something is due.
+        let first = self.cursor.max(self.millis(now)) + 1;
+        let millis = (first..first + span)
             .min_by_key(|millis| self.load(*millis, span))
-            .unwrap_or(self.cursor + 1);
+            .unwrap_or(first);
         self.slots[slot(millis)].push(id);
         self.epoch + Duration::from_millis(millis)
     }
@@ -108,16 +110,25 @@ mod tests {
         let mut wheel = Wheel::new(epoch);
         let mut loads = [0; 21];
         for id in 0..200 {
-            loads[(wheel.admit(id, 20 * MS) - epoch).as_millis() as usize] += 1;
+            loads[(wheel.admit(id, 20 * MS, epoch) - epoch).as_millis() as usize] += 1;
         }
         assert_eq!(loads[1..], [10; 20]);
+    }
+
+    #[test]
+    fn a_session_begins_in_the_future_when_the_cursor_lags_behind() {
+        let epoch = crate::time::monotonic();
+        let mut wheel = Wheel::new(epoch);
+        wheel.insert(1, epoch + 50 * MS);
+        let now = epoch + 49 * MS;
+        assert!(wheel.admit(2, 20 * MS, now) > now);
     }
 
     #[test]
     fn each_session_comes_once_per_packet_time() {
         let epoch = crate::time::monotonic();
         let mut wheel = Wheel::new(epoch);
-        let mut deadlines: Vec<Instant> = [10, 20, 30, 60].map(|ms| wheel.admit(ms, ms as u32 * MS)).into();
+        let mut deadlines: Vec<Instant> = [10, 20, 30, 60].map(|ms| wheel.admit(ms, ms as u32 * MS, epoch)).into();
         let mut runs = [0; 4];
         for step in 0..6_000u32 {
             let now = epoch + step * 100 * Duration::from_micros(1);
@@ -140,7 +151,7 @@ mod tests {
         let epoch = crate::time::monotonic();
         let mut wheel = Wheel::new(epoch);
         for id in 0..20 {
-            wheel.admit(id, 20 * MS);
+            wheel.admit(id, 20 * MS, epoch);
         }
         let mut seen = Vec::new();
         while let Some(due) = wheel.take_due(epoch + 5_003 * MS) {

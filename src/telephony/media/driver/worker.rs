@@ -134,7 +134,9 @@ impl Worker {
     }
 
     fn open(&mut self, new: NewSession) {
-        let first_tick = self.wheel.admit(new.id, new.agreed.packet_time);
+        let first_tick = self
+            .wheel
+            .admit(new.id, new.agreed.packet_time, crate::time::monotonic());
         let rng = StdRng::from_rng(&mut rand::rng());
         let live = Live {
             session: Session::new(new.config, new.agreed, first_tick, rng),
