@@ -20,3 +20,6 @@ pub use event::{EVENT_LEN, EventPacket};
 pub use merge::{PressMerger, PressSource};
 pub use receiver::{EventReceiver, KeyUpdate};
 pub use sender::{EventToSend, KeyQueueFull, KeySender};
+
+#[cfg(test)]
+mod tests;
