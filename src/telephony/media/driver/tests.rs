@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use super::{EngineConfig, Lease, MediaEngine, MediaError, MediaHandle};
 use crate::digit::Digit;
 use crate::telephony::codec::{Clip, Codec};
-use crate::telephony::media::{MediaEvent, Playlist, Segment, SessionConfig, SoundDetection};
+use crate::telephony::media::{MediaEvent, Playlist, Recorder, Seat, Segment, SessionConfig, SoundDetection};
 use crate::telephony::rtp::{HEADER_LEN, Header, Packet};
 use crate::telephony::sdp::{Description, LocalMedia, Negotiated, Negotiator};
 
@@ -185,6 +185,39 @@ async fn two_sessions_talk_and_press_keys_over_ipv4_and_ipv6() {
         );
         assert!(stats.received.jitter < 20 * MS, "{stats:?}");
     }
+}
+
+#[tokio::test]
+async fn a_call_is_recorded_while_it_runs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("call.wav");
+    let engine = engine(4);
+    let [caller, callee] = [(); 2].map(|()| engine.lease(ip(V4)).expect("leased"));
+    let (here, there) = negotiate(caller.rtp_address(), callee.rtp_address());
+    let (phone, _phone_events) = open(&engine, caller, here);
+    let (ivr, mut ivr_events) = open(&engine, callee, there);
+    let (recorder, tap) = Recorder::start(&path, Seat::System, crate::time::monotonic()).expect("started");
+    ivr.record(Some(tap)).expect("accepted");
+    phone.play(tone(300 * MS)).expect("accepted");
+    let playback = ivr.play(tone(500 * MS)).expect("accepted");
+    while next_event(&mut ivr_events).await != MediaEvent::PlaybackFinished(playback) {}
+    let stats = ivr.close().await.expect("figures");
+    let recording = tokio::task::spawn_blocking(|| recorder.finish())
+        .await
+        .expect("joined")
+        .expect("written");
+    assert_eq!(stats.record_dropped, 0);
+    assert!(
+        recording.duration >= 480 * MS && recording.duration < 2_000 * MS,
+        "{recording:?}"
+    );
+    let samples = hound::WavReader::open(&path)
+        .expect("a recording")
+        .into_samples::<i16>();
+    let samples: Vec<i16> = samples.collect::<Result<_, _>>().expect("samples");
+    let loud = |channel: usize| samples.chunks_exact(2).filter(|pair| pair[channel] > 5_000).count();
+    assert_eq!(loud(1), 500 * 8, "every sample that was played");
+    assert!(loud(0) > 200 * 8, "what the caller said: {}", loud(0));
 }
 
 #[tokio::test]
