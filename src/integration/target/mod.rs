@@ -1,1 +1,166 @@
-//! target
+//! Target systems: where passwords live. One file per kind of system, one trait.
+//!
+//! A [`Target`] is asked by `service`, which decides who may and gives each call its own deadline; a target decides
+//! nothing. It says what it can do ([`Capabilities`]), does one thing per call, and is exact about failure
+//! ([`TargetError`]): *refused* and *unreachable* mean that nothing happened, *unknown* means that it may have.
+//!
+//! A call may be dropped at any moment (deadline, hang-up, shutdown). What had been sent by then may still take effect:
+//! the caller treats a dropped call as *unknown*.
+
+use std::fmt;
+use std::pin::Pin;
+
+use crate::identity::policy::Policy;
+use crate::secret::Secret;
+
+pub mod embedded;
+mod error;
+#[cfg(test)]
+pub(crate) mod faulty;
+
+pub use error::{Refusal, TargetError};
+
+/// The answer of a target, some time from now.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, TargetError>> + Send + 'a>>;
+
+/// What a kind of target can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Capabilities {
+    /// Try a password without changing anything but the count of failed tries.
+    pub verify: bool,
+    /// Set a password without the old one.
+    pub reset: bool,
+    /// Demand a new password at the next sign-in.
+    pub expire: bool,
+    /// Clear a lock that too many failed tries have set.
+    pub unlock: bool,
+    /// Say whether an account is locked, disabled or expired.
+    pub lock_state: bool,
+    /// Enable and disable accounts.
+    pub enable: bool,
+    /// List its accounts.
+    pub list_accounts: bool,
+    /// Publish its rules for passwords.
+    pub policy: bool,
+}
+
+/// What a target answers when a password is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is the password.
+    Accepted,
+    /// It is the password, and a new one is demanded at the next sign-in.
+    AcceptedMustChange,
+    /// It is not the password.
+    Rejected,
+    /// The account is locked or disabled, and the target does not say whether the password is right.
+    Barred,
+}
+
+impl Verdict {
+    /// Whether the password is right; `None` when the target does not say.
+    #[must_use]
+    pub fn is_right(self) -> Option<bool> {
+        match self {
+            Self::Accepted | Self::AcceptedMustChange => Some(true),
+            Self::Rejected => Some(false),
+            Self::Barred => None,
+        }
+    }
+}
+
+/// Whether a new password serves until the owner changes it, or for one sign-in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Expiry {
+    /// The password stays.
+    Keep,
+    /// The owner must choose another one at the next sign-in.
+    AtNextSignIn,
+}
+
+/// A position in an account's history of passwords: unequal markers mean that the password was changed in between.
+/// Opaque; each target has its own form (`pwdLastSet`, `pwdChangedTime`, a counter).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PasswordMarker(pub String);
+
+/// What a target says about an account; `None` is what it cannot say.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct AccountState {
+    /// Locked by failed tries.
+    pub locked: Option<bool>,
+    /// Disabled by an administrator.
+    pub disabled: Option<bool>,
+    /// A new password is demanded at the next sign-in.
+    pub must_change: Option<bool>,
+    /// Which password is current.
+    pub marker: Option<PasswordMarker>,
+}
+
+/// One system where passwords live. What it cannot do answers [`TargetError::Unsupported`].
+pub trait Target: Send + Sync + 'static {
+    /// The name that people know it by, and that accounts refer to.
+    fn name(&self) -> &str;
+
+    /// What it can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Tries a password. A wrong one counts against the account as any failed sign-in does.
+    fn verify<'a>(&'a self, _account: &'a str, _password: &'a Secret) -> Answer<'a, Verdict> {
+        unsupported(self.name(), "verify a password")
+    }
+
+    /// Sets a password, its expiry with it, and clears a lock set by failed tries (a new password behind a lock helps
+    /// nobody), in one step where the system can. Setting the same password twice is harmless: after *unknown* it may
+    /// be repeated.
+    fn reset<'a>(&'a self, _account: &'a str, _password: &'a Secret, _expiry: Expiry) -> Answer<'a, ()> {
+        unsupported(self.name(), "reset a password")
+    }
+
+    /// Demands a new password at the next sign-in.
+    fn expire<'a>(&'a self, _account: &'a str) -> Answer<'a, ()> {
+        unsupported(self.name(), "expire a password")
+    }
+
+    /// Clears a lock set by failed tries; clearing none is no failure.
+    fn unlock<'a>(&'a self, _account: &'a str) -> Answer<'a, ()> {
+        unsupported(self.name(), "unlock an account")
+    }
+
+    /// Says what state an account is in.
+    fn state<'a>(&'a self, _account: &'a str) -> Answer<'a, AccountState> {
+        unsupported(self.name(), "tell the state of an account")
+    }
+
+    /// Enables an account.
+    fn enable<'a>(&'a self, _account: &'a str) -> Answer<'a, ()> {
+        unsupported(self.name(), "enable an account")
+    }
+
+    /// Disables an account.
+    fn disable<'a>(&'a self, _account: &'a str) -> Answer<'a, ()> {
+        unsupported(self.name(), "disable an account")
+    }
+
+    /// At most `limit` names of accounts behind `after`, in order; an empty list is the end.
+    fn list_accounts<'a>(&'a self, _after: Option<&'a str>, _limit: usize) -> Answer<'a, Vec<String>> {
+        unsupported(self.name(), "list accounts")
+    }
+
+    /// The rules for passwords that apply to an account, as far as it publishes them.
+    fn policy<'a>(&'a self, _account: &'a str) -> Answer<'a, Policy> {
+        unsupported(self.name(), "tell its password policy")
+    }
+}
+
+/// The answer of everything that a target does not override.
+fn unsupported<'a, T: Send + 'a>(target: &str, operation: &'static str) -> Answer<'a, T> {
+    let target = target.to_owned();
+    Box::pin(std::future::ready(Err(TargetError::Unsupported { target, operation })))
+}
+
+impl fmt::Debug for dyn Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Target").field(&self.name()).finish()
+    }
+}

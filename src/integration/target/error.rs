@@ -1,0 +1,72 @@
+//! Why a target did not do what it was asked, by what the caller can do about it.
+
+/// A failed operation on a target.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TargetError {
+    /// The request never reached the target: nothing happened, the same call may succeed later.
+    #[error("{target} cannot be reached: {reason}")]
+    Unreachable {
+        /// Name of the target.
+        target: String,
+        /// What the network or the server said.
+        reason: String,
+    },
+    /// The target answered no: nothing happened, and asking again will not help.
+    #[error("{target} refused: {refusal}")]
+    Refused {
+        /// Name of the target.
+        target: String,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// The request went out and no answer came back: it may or may not have happened, now or a little later. Verify
+    /// before telling anybody anything or trying again.
+    #[error("{target} did not answer: {reason}")]
+    Unknown {
+        /// Name of the target.
+        target: String,
+        /// How the answer was lost.
+        reason: String,
+    },
+    /// This kind of target cannot do that at all; see [`super::Capabilities`].
+    #[error("{target} cannot {operation}")]
+    Unsupported {
+        /// Name of the target.
+        target: String,
+        /// What was asked.
+        operation: &'static str,
+    },
+}
+
+/// Why a target said no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The password breaks a rule of the target.
+    #[error("the password breaks its rules")]
+    Policy,
+    /// There is no such account.
+    #[error("there is no such account")]
+    NoSuchAccount,
+    /// Our own account there lacks a right on this account.
+    #[error("passline lacks the right")]
+    Rights,
+    /// The account is disabled, and the target does not change disabled accounts.
+    #[error("the account is disabled")]
+    Disabled,
+}
+
+impl TargetError {
+    /// Whether the same call may succeed later, and certainly did nothing now.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unreachable { .. })
+    }
+
+    /// Whether the target may have done it all the same.
+    #[must_use]
+    pub fn may_have_happened(&self) -> bool {
+        matches!(self, Self::Unknown { .. })
+    }
+}
