@@ -1,1 +1,32 @@
-//! store
+//! The database: the only place with SQL for what Passline itself remembers.
+//!
+//! One file per aggregate, each a handful of functions over a [`Transaction`]; the use cases in `service` decide what
+//! belongs into one transaction. Passwords are never here, answers only as hashes; see `migrations/store/` for the
+//! tables and why each of them exists.
+
+mod error;
+mod pool;
+
+pub mod account;
+pub mod audit;
+pub mod call;
+pub mod evidence;
+pub mod lockout;
+pub mod outbox;
+pub mod question;
+pub mod reset;
+pub mod setting;
+pub mod user;
+pub mod visit;
+
+pub use error::StoreError;
+pub use pool::{Config, Store, Transaction};
+
+/// Reads a column that has a type of its own.
+fn parsed<T: std::str::FromStr>(table: &'static str, key: &str, text: &str) -> Result<T, StoreError> {
+    text.parse().map_err(|_| StoreError::Damaged {
+        table,
+        key: key.to_owned(),
+        problem: "a column cannot be read",
+    })
+}

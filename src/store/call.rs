@@ -1,0 +1,147 @@
+//! Call records: who called when, how far they came, why it ended. Never what they keyed.
+
+use super::{StoreError, Transaction};
+use crate::time::Timestamp;
+
+/// What is known when a call begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallStart {
+    /// Our identifier of the call, the same in logs.
+    pub id: String,
+    /// The door it came through.
+    pub door: String,
+    /// The trunk, for calls by telephone.
+    pub trunk: Option<String>,
+    /// The call flow it got.
+    pub dialplan: Option<String>,
+    /// The calling number, if it was given.
+    pub caller: Option<String>,
+    /// The number that was dialled.
+    pub called: Option<String>,
+    /// When it arrived.
+    pub started: Timestamp,
+}
+
+/// What is known when it has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallEnd {
+    /// When it was answered, if it was.
+    pub answered: Option<Timestamp>,
+    /// When it ended.
+    pub ended: Timestamp,
+    /// The visit it made.
+    pub visit: Option<String>,
+    /// The user it turned out to be about, once verified.
+    pub user: Option<String>,
+    /// The step of the call flow it was in.
+    pub last_step: Option<String>,
+    /// Why it ended, as one word: `hangup`, `caller`, `media_lost`, ...
+    pub reason: String,
+}
+
+/// A call record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallRecord {
+    /// The beginning.
+    pub start: CallStart,
+    /// The end; `None` while it lasts, and for calls of a process that died.
+    pub end: Option<CallEnd>,
+}
+
+/// Writes the beginning of a call.
+///
+/// # Errors
+/// [`StoreError::Conflict`] when the identifier was used before.
+pub async fn begin(tx: &mut Transaction, call: &CallStart) -> Result<(), StoreError> {
+    sqlx::query(
+        "insert into calls (id, door, trunk, dialplan, caller, called, started_ms) values ($1, $2, $3, $4, $5, $6, $7)",
+    )
+    .bind(&call.id)
+    .bind(&call.door)
+    .bind(&call.trunk)
+    .bind(&call.dialplan)
+    .bind(&call.caller)
+    .bind(&call.called)
+    .bind(call.started.as_millis())
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Completes the record of a call; the first end stands.
+///
+/// # Errors
+/// When the database fails.
+pub async fn end(tx: &mut Transaction, id: &str, end: &CallEnd) -> Result<(), StoreError> {
+    sqlx::query(
+        "update calls set answered_ms = $1, ended_ms = $2, visit_id = $3, user_id = $4, last_step = $5, \
+         end_reason = $6 where id = $7 and ended_ms is null",
+    )
+    .bind(end.answered.map(Timestamp::as_millis))
+    .bind(end.ended.as_millis())
+    .bind(&end.visit)
+    .bind(&end.user)
+    .bind(&end.last_step)
+    .bind(&end.reason)
+    .bind(id)
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// At most `limit` records of calls that began before `before`, the latest first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn latest(tx: &mut Transaction, before: Timestamp, limit: u32) -> Result<Vec<CallRecord>, StoreError> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "select id, door, trunk, dialplan, caller, called, started_ms, answered_ms, ended_ms, visit_id, user_id, \
+         last_step, end_reason from calls where started_ms < $1 order by started_ms desc, id limit $2",
+    )
+    .bind(before.as_millis())
+    .bind(i64::from(limit))
+    .fetch_all(tx.connection())
+    .await?;
+    Ok(rows.into_iter().map(CallRecord::from).collect())
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: String,
+    door: String,
+    trunk: Option<String>,
+    dialplan: Option<String>,
+    caller: Option<String>,
+    called: Option<String>,
+    started_ms: i64,
+    answered_ms: Option<i64>,
+    ended_ms: Option<i64>,
+    visit_id: Option<String>,
+    user_id: Option<String>,
+    last_step: Option<String>,
+    end_reason: Option<String>,
+}
+
+impl From<Row> for CallRecord {
+    fn from(row: Row) -> Self {
+        Self {
+            start: CallStart {
+                id: row.id,
+                door: row.door,
+                trunk: row.trunk,
+                dialplan: row.dialplan,
+                caller: row.caller,
+                called: row.called,
+                started: Timestamp::from_millis(row.started_ms),
+            },
+            end: row.ended_ms.map(|ended| CallEnd {
+                answered: row.answered_ms.map(Timestamp::from_millis),
+                ended: Timestamp::from_millis(ended),
+                visit: row.visit_id,
+                user: row.user_id,
+                last_step: row.last_step,
+                reason: row.end_reason.unwrap_or_default(),
+            }),
+        }
+    }
+}

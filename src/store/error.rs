@@ -1,0 +1,91 @@
+//! What can go wrong with the database, by what a caller can do about it.
+
+use std::path::PathBuf;
+
+/// A failure of the database.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The file cannot be created or its mode cannot be set.
+    #[error("cannot use database file {path}; check that the directory exists and that this user may write to it")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// The tables cannot be brought to this version of the program.
+    #[error("cannot migrate the database; it may belong to a newer version of passline")]
+    Migration(#[source] sqlx::migrate::MigrateError),
+    /// Another process holds the database for longer than we wait, or no connection came free. Nothing was written.
+    #[error("the database is busy; try again")]
+    Busy(#[source] sqlx::Error),
+    /// A row with the same key is there already. Nothing was written.
+    #[error("the row exists already")]
+    Conflict(#[source] sqlx::Error),
+    /// A row holds what this program never writes: somebody edited it, or a newer version did.
+    #[error("{table} row {key} is damaged: {problem}")]
+    Damaged {
+        /// The table.
+        table: &'static str,
+        /// Which row.
+        key: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// Anything else: disk full, file handles gone, connection lost. Whether a commit took place is not known.
+    #[error("the database failed")]
+    Failed(#[source] sqlx::Error),
+}
+
+impl StoreError {
+    /// Whether the same call may succeed later without anybody repairing anything.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Busy(_))
+    }
+
+    /// Whether a row with this key exists already.
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Self::Conflict(_))
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        if let sqlx::Error::PoolTimedOut = error {
+            return Self::Busy(error);
+        }
+        match error.as_database_error() {
+            Some(inner) if inner.is_unique_violation() => Self::Conflict(error),
+            Some(inner) if is_busy(inner.code().as_deref()) => Self::Busy(error),
+            _ => Self::Failed(error),
+        }
+    }
+}
+
+/// SQLITE_BUSY (5) and SQLITE_LOCKED (6), alone or as the low byte of an extended code; PostgreSQL's serialization
+/// failure, deadlock and lock time-out.
+fn is_busy(code: Option<&str>) -> bool {
+    match code {
+        Some("40001" | "40P01" | "55P03") => true,
+        Some(code) => code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6)),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn busy_codes_of_both_databases_are_known() {
+        for code in ["5", "261", "517", "6", "262", "40001", "40P01"] {
+            assert!(is_busy(Some(code)), "{code}");
+        }
+        for code in ["1", "19", "2067", "13", "23505"] {
+            assert!(!is_busy(Some(code)), "{code}");
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Questions, and the hashes of what users have answered.
+
+use super::{StoreError, Transaction, parsed};
+use crate::identity::answer_hash::AnswerHash;
+use crate::identity::decoy::PooledQuestion;
+use crate::identity::ids::{QuestionId, UserId};
+use crate::identity::question::{Channel, Origin, Question};
+use crate::time::Timestamp;
+
+/// Writes a new question.
+///
+/// # Errors
+/// [`StoreError::Conflict`] when a question with this text is there already.
+pub async fn insert(tx: &mut Transaction, question: &Question) -> Result<(), StoreError> {
+    sqlx::query("insert into questions (id, text, prompt, channels, format, origin) values ($1, $2, $3, $4, $5, $6)")
+        .bind(question.id.to_string())
+        .bind(&question.text)
+        .bind(&question.prompt)
+        .bind(question.channels.to_string())
+        .bind(question.format.to_string())
+        .bind(origin_name(question.origin))
+        .execute(tx.connection())
+        .await?;
+    Ok(())
+}
+
+/// A question. One statement, found or not.
+///
+/// # Errors
+/// When the database fails.
+pub async fn find(tx: &mut Transaction, id: QuestionId) -> Result<Option<Question>, StoreError> {
+    let row: Option<Row> =
+        sqlx::query_as("select id, text, prompt, channels, format, origin from questions where id = $1")
+            .bind(id.to_string())
+            .fetch_optional(tx.connection())
+            .await?;
+    row.map(Question::try_from).transpose()
+}
+
+/// The question with this text, or whose recording has this prompt ID.
+///
+/// # Errors
+/// When the database fails.
+pub async fn by_text_or_prompt(tx: &mut Transaction, name: &str) -> Result<Option<Question>, StoreError> {
+    let row: Option<Row> = sqlx::query_as(
+        "select id, text, prompt, channels, format, origin from questions where text = $1 or prompt = $1 \
+         order by case when text = $1 then 0 else 1 end, id limit 1",
+    )
+    .bind(name)
+    .fetch_optional(tx.connection())
+    .await?;
+    row.map(Question::try_from).transpose()
+}
+
+/// Every shared question, oldest first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn shared(tx: &mut Transaction) -> Result<Vec<Question>, StoreError> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "select id, text, prompt, channels, format, origin from questions where origin = 'shared' order by id",
+    )
+    .fetch_all(tx.connection())
+    .await?;
+    rows.into_iter().map(Question::try_from).collect()
+}
+
+/// Keeps the hash of an answer, in place of an earlier one.
+///
+/// # Errors
+/// When the database fails.
+pub async fn put_answer(
+    tx: &mut Transaction,
+    user: UserId,
+    question: QuestionId,
+    channel: Channel,
+    hash: &AnswerHash,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "insert into answers (user_id, question_id, channel, hash, enrolled_ms) values ($1, $2, $3, $4, $5) \
+         on conflict (user_id, question_id, channel) do update set hash = excluded.hash, \
+         enrolled_ms = excluded.enrolled_ms",
+    )
+    .bind(user.to_string())
+    .bind(question.to_string())
+    .bind(channel.as_str())
+    .bind(hash.as_str())
+    .bind(now.as_millis())
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Keeps another hash of the same answer, unless the answer was enrolled anew meanwhile.
+///
+/// # Errors
+/// When the database fails.
+pub async fn renew_answer(
+    tx: &mut Transaction,
+    user: UserId,
+    question: QuestionId,
+    channel: Channel,
+    old: &AnswerHash,
+    new: &AnswerHash,
+) -> Result<(), StoreError> {
+    sqlx::query("update answers set hash = $1 where user_id = $2 and question_id = $3 and channel = $4 and hash = $5")
+        .bind(new.as_str())
+        .bind(user.to_string())
+        .bind(question.to_string())
+        .bind(channel.as_str())
+        .bind(old.as_str())
+        .execute(tx.connection())
+        .await?;
+    Ok(())
+}
+
+/// What a user answered. One statement, found or not.
+///
+/// # Errors
+/// When the database fails.
+pub async fn answer(
+    tx: &mut Transaction,
+    user: UserId,
+    question: QuestionId,
+    channel: Channel,
+) -> Result<Option<AnswerHash>, StoreError> {
+    let hash: Option<String> =
+        sqlx::query_scalar("select hash from answers where user_id = $1 and question_id = $2 and channel = $3")
+            .bind(user.to_string())
+            .bind(question.to_string())
+            .bind(channel.as_str())
+            .fetch_optional(tx.connection())
+            .await?;
+    Ok(hash.map(AnswerHash::from_stored))
+}
+
+/// Which questions a user has answered for a channel. One statement, some or none.
+///
+/// # Errors
+/// When the database fails.
+pub async fn enrolled(tx: &mut Transaction, user: UserId, channel: Channel) -> Result<Vec<QuestionId>, StoreError> {
+    let ids: Vec<String> =
+        sqlx::query_scalar("select question_id from answers where user_id = $1 and channel = $2 order by question_id")
+            .bind(user.to_string())
+            .bind(channel.as_str())
+            .fetch_all(tx.connection())
+            .await?;
+    ids.into_iter().map(|id| parsed("answers", &id, &id)).collect()
+}
+
+/// How often each shared question is enrolled on a channel, exactly.
+///
+/// # Errors
+/// When the database fails.
+pub async fn enrolment(tx: &mut Transaction, channel: Channel) -> Result<Vec<PooledQuestion>, StoreError> {
+    let rows: Vec<(String, i64)> = sqlx::query_as(
+        "select q.id, count(*) from answers a join questions q on q.id = a.question_id \
+         where a.channel = $1 and q.origin = 'shared' group by q.id order by q.id",
+    )
+    .bind(channel.as_str())
+    .fetch_all(tx.connection())
+    .await?;
+    rows.into_iter()
+        .map(|(id, count)| {
+            Ok(PooledQuestion {
+                question: parsed("questions", &id, &id)?,
+                weight: u32::try_from(count).unwrap_or(u32::MAX),
+            })
+        })
+        .collect()
+}
+
+/// How many users (second) have enrolled so many questions (first) on a channel.
+///
+/// # Errors
+/// When the database fails.
+pub async fn enrolment_counts(tx: &mut Transaction, channel: Channel) -> Result<Vec<(usize, u32)>, StoreError> {
+    let rows: Vec<(i64, i64)> = sqlx::query_as(
+        "select n, count(*) from (select count(*) as n from answers where channel = $1 group by user_id) as enrolled \
+         group by n order by n",
+    )
+    .bind(channel.as_str())
+    .fetch_all(tx.connection())
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|(count, users)| {
+            (
+                usize::try_from(count).unwrap_or(0),
+                u32::try_from(users).unwrap_or(u32::MAX),
+            )
+        })
+        .collect())
+}
+
+fn origin_name(origin: Origin) -> &'static str {
+    match origin {
+        Origin::Shared => "shared",
+        Origin::Personal => "personal",
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: String,
+    text: String,
+    prompt: Option<String>,
+    channels: String,
+    format: String,
+    origin: String,
+}
+
+impl TryFrom<Row> for Question {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        let origin = match row.origin.as_str() {
+            "shared" => Origin::Shared,
+            _ => Origin::Personal,
+        };
+        Ok(Self {
+            id: parsed("questions", &row.id, &row.id)?,
+            channels: parsed("questions", &row.id, &row.channels)?,
+            format: parsed("questions", &row.id, &row.format)?,
+            text: row.text,
+            prompt: row.prompt,
+            origin,
+        })
+    }
+}
