@@ -1,0 +1,90 @@
+//! Telling a verified caller what state their accounts are in.
+
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use super::change::state_of;
+use super::systems::Chosen;
+use super::{ServiceError, Services, Visit};
+use crate::identity::event::EventKind;
+use crate::identity::evidence::Evidence;
+use crate::integration::target::AccountState;
+
+/// What was found out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountStateReport {
+    /// The system.
+    pub system: String,
+    /// The account's name there.
+    pub account: String,
+    /// Its state; `None` when the system did not say.
+    pub state: Option<AccountState>,
+}
+
+/// The outcomes of the operation `account_state`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StatesTold {
+    /// At least one system has answered.
+    Told(Vec<AccountStateReport>),
+    /// None has.
+    Unavailable,
+}
+
+impl Visit {
+    /// Asks every chosen system at once, each within the time of one request.
+    ///
+    /// # Errors
+    /// [`ServiceError::NotVerified`], [`ServiceError::NoAccounts`].
+    pub async fn account_states(&self, evidence: &Evidence) -> Result<StatesTold, ServiceError> {
+        let services = &self.services;
+        let (user, chosen) = {
+            let now = services.now();
+            let mut tx = services.store().read().await?;
+            let authority = self.authorise(&mut tx, evidence, now).await?;
+            let state = self.look(&mut tx, now).await?.state;
+            (authority.user(), self.chosen(&mut tx, authority, &state).await?)
+        };
+        let reports: Vec<AccountStateReport> = services
+            .states(&chosen, services.config().limits.request)
+            .await
+            .into_iter()
+            .zip(&chosen)
+            .map(|(state, chosen)| AccountStateReport {
+                system: chosen.account.target.clone(),
+                account: chosen.account.name.clone(),
+                state,
+            })
+            .collect();
+        let told = reports.iter().filter(|report| report.state.is_some());
+        let systems: Vec<String> = told.map(|report| report.system.clone()).collect();
+        if systems.is_empty() {
+            return Ok(StatesTold::Unavailable);
+        }
+        services
+            .record_event(&self.origin(Some(user)), EventKind::AccountStateTold { systems })
+            .await?;
+        Ok(StatesTold::Told(reports))
+    }
+}
+
+impl Services {
+    /// The states of accounts, asked for at once, in the same order; `None` where a system does not say.
+    pub(super) async fn states(&self, chosen: &[Chosen], limit: Duration) -> Vec<Option<AccountState>> {
+        let mut tasks = JoinSet::new();
+        for (index, chosen) in chosen.iter().cloned().enumerate() {
+            tasks.spawn(async move {
+                let state = state_of(&*chosen.target, &chosen.account.name, limit).await;
+                (index, state.ok())
+            });
+        }
+        let mut states = vec![None; chosen.len()];
+        while let Some(done) = tasks.join_next().await {
+            // A connector that panicked has not answered.
+            if let Ok((index, state)) = done {
+                states[index] = state;
+            }
+        }
+        states
+    }
+}

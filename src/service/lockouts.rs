@@ -1,0 +1,182 @@
+//! The lockouts that a round of questions is charged to: the claimed user (or decoy), the calling number, and the trunk
+//! if that is switched on. Loaded and stored in the transaction of the step.
+
+use super::visit::{Charged, Claim, State, subject_of};
+use super::{ServiceError, Services, Visit};
+use crate::identity::event::{EventKind, Masked};
+use crate::identity::lockout::{Charge, Lockout, LockoutConfig, Refusal, Standing, SubjectKey, Watch, begin_all};
+use crate::store::lockout::{self, SubjectKind};
+use crate::store::{StoreError, Transaction};
+use crate::time::Timestamp;
+
+/// Lockouts in their order: user, caller, trunk.
+pub(super) struct Watched(Vec<One>);
+
+struct One {
+    key: SubjectKey,
+    kind: SubjectKind,
+    before: Lockout,
+    now: Lockout,
+}
+
+impl Watched {
+    /// Loads and locks them.
+    pub(super) async fn load(
+        services: &Services,
+        tx: &mut Transaction,
+        state: &State,
+        claim: &Claim,
+    ) -> Result<Self, ServiceError> {
+        let claimed = claim.claimed(services.peppers())?;
+        let mut subjects = vec![(subject_of(&claimed, services.peppers()), SubjectKind::User)];
+        subjects.extend(services.caller_subjects(state));
+        let mut all = Vec::with_capacity(subjects.len());
+        for (key, kind) in subjects {
+            let before = lockout::find_for_update(tx, &key, kind).await?;
+            all.push(One {
+                key,
+                kind,
+                now: before.clone(),
+                before,
+            });
+        }
+        Ok(Self(all))
+    }
+
+    /// Begins a round on all of them, or on none.
+    pub(super) fn begin(&mut self, services: &Services, now: Timestamp) -> Result<Charged, Refusal> {
+        let mut watches: Vec<Watch<'_>> = self
+            .0
+            .iter_mut()
+            .map(|one| Watch {
+                lockout: &mut one.now,
+                config: services.lockout_config(one.kind),
+            })
+            .collect();
+        let charges = begin_all(&mut watches, now)?;
+        Ok(Charged {
+            generations: charges.into_iter().map(Charge::generation).collect(),
+        })
+    }
+
+    /// Ends a round that was passed.
+    pub(super) fn passed(&mut self, services: &Services, charged: &Charged, now: Timestamp) {
+        self.settle(services, charged, now, Lockout::passed);
+    }
+
+    /// Ends a round that was not.
+    pub(super) fn failed(&mut self, services: &Services, charged: &Charged, now: Timestamp) {
+        self.settle(services, charged, now, Lockout::failed);
+    }
+
+    fn settle(
+        &mut self,
+        services: &Services,
+        charged: &Charged,
+        now: Timestamp,
+        end: fn(&mut Lockout, Charge, Timestamp, &LockoutConfig),
+    ) {
+        for (one, &generation) in self.0.iter_mut().zip(&charged.generations) {
+            let config = services.lockout_config(one.kind);
+            end(&mut one.now, Charge::from_stored(generation), now, config);
+        }
+    }
+
+    /// Stores them.
+    pub(super) async fn save(&self, tx: &mut Transaction) -> Result<(), StoreError> {
+        for one in &self.0 {
+            lockout::put(tx, &one.key, &one.now).await?;
+        }
+        Ok(())
+    }
+
+    /// What to record: who has to wait now and had not before.
+    pub(super) fn events(&self, services: &Services, state: &State, now: Timestamp) -> Vec<EventKind> {
+        let mut events = Vec::new();
+        for one in &self.0 {
+            let config = services.lockout_config(one.kind);
+            let was = one.before.standing(now, config);
+            let Standing::Refused(refusal) = one.now.standing(now, config) else {
+                continue;
+            };
+            if was != Standing::Open
+                && !matches!(
+                    (was, refusal),
+                    (Standing::Refused(Refusal::Delayed { .. }), Refusal::Held)
+                )
+            {
+                continue;
+            }
+            services.metrics().lockouts.add_one();
+            events.push(event(one, refusal, state));
+        }
+        events
+    }
+}
+
+fn event(one: &One, refusal: Refusal, state: &State) -> EventKind {
+    let delay_seconds = match refusal {
+        Refusal::Delayed { left } => left.as_secs(),
+        Refusal::Held => u64::MAX,
+    };
+    match (one.kind, refusal) {
+        (SubjectKind::User, Refusal::Held) => EventKind::UserHeld {
+            consecutive: one.now.consecutive,
+        },
+        (SubjectKind::User, Refusal::Delayed { .. }) => EventKind::UserLocked {
+            streak: one.now.streak,
+            delay_seconds,
+        },
+        (SubjectKind::Caller, _) => EventKind::CallerLocked {
+            trunk: state.trunk.clone(),
+            caller: state.caller.as_deref().map(Masked::of),
+            delay_seconds,
+        },
+        (SubjectKind::Trunk, _) => EventKind::CallerLocked {
+            trunk: state.trunk.clone(),
+            caller: None,
+            delay_seconds,
+        },
+    }
+}
+
+impl Services {
+    /// The lockouts of whoever calls, without knowing whom they claim to be.
+    fn caller_subjects(&self, state: &State) -> Vec<(SubjectKey, SubjectKind)> {
+        let mut subjects = vec![(
+            SubjectKey::caller(self.peppers(), &state.trunk, state.caller.as_deref()),
+            SubjectKind::Caller,
+        )];
+        if self.config().lockout.trunks.is_some() {
+            subjects.push((SubjectKey::trunk(self.peppers(), &state.trunk), SubjectKind::Trunk));
+        }
+        subjects
+    }
+
+    pub(super) fn lockout_config(&self, kind: SubjectKind) -> &LockoutConfig {
+        let policies = &self.config().lockout;
+        match kind {
+            SubjectKind::User => &policies.users,
+            SubjectKind::Caller => &policies.callers,
+            SubjectKind::Trunk => policies.trunks.as_ref().unwrap_or(&policies.callers),
+        }
+    }
+}
+
+impl Visit {
+    /// Whether whoever calls may try at all now.
+    pub(super) async fn caller_may_try(
+        &self,
+        tx: &mut Transaction,
+        state: &State,
+        now: Timestamp,
+    ) -> Result<bool, ServiceError> {
+        for (key, kind) in self.services.caller_subjects(state) {
+            let lockout = lockout::find(tx, &key).await?;
+            if lockout.standing(now, self.services.lockout_config(kind)) != Standing::Open {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}

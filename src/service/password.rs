@@ -1,0 +1,184 @@
+//! Proposing passwords for the chosen systems, until the caller likes one.
+//!
+//! A proposal is held by the door, in memory that is wiped, and nowhere else: not in the database, not in this module.
+//! It is bound to the evidence that it was made on.
+
+use std::time::Duration;
+
+use subtle::ConstantTimeEq as _;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::systems::Chosen;
+use super::{ServiceError, Services, Visit};
+use crate::digit::Digits;
+use crate::identity::event::EventKind;
+use crate::identity::evidence::Evidence;
+use crate::identity::generator::{Generator, GeneratorError, keypad_form};
+use crate::identity::ids::{AccountId, EvidenceId};
+use crate::identity::policy::{Contradiction, Person, Policy, merge};
+use crate::secret::Secret;
+use crate::store::user;
+
+/// A password that the caller may accept. Not `Clone`: the door that holds it reads it out, resets with it, drops it.
+#[derive(Debug)]
+pub struct Proposal {
+    name: String,
+    password: Secret,
+    evidence: EvidenceId,
+    accounts: Vec<AccountId>,
+}
+
+impl Proposal {
+    /// The password, to be read out.
+    #[must_use]
+    pub fn password(&self) -> &Secret {
+        &self.password
+    }
+
+    /// A random name that is its own; says which password a request was about without saying anything of it.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it was made on this evidence, for these accounts.
+    pub(super) fn is_for(&self, evidence: EvidenceId, accounts: &[AccountId]) -> bool {
+        self.evidence == evidence && self.accounts == accounts
+    }
+}
+
+/// The outcomes of the operation `propose_password`.
+#[derive(Debug)]
+pub enum Proposed {
+    /// This one.
+    Proposed(Proposal),
+    /// So many were turned down in this visit that there are no more.
+    Exhausted,
+    /// No password satisfies all chosen systems. For the log; a caller hears that the help desk must do it.
+    Contradiction(Vec<String>),
+}
+
+/// The outcomes of the operation `check_readback`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadBack {
+    /// It was keyed as it would be.
+    Match,
+    /// It was not.
+    Mismatch,
+}
+
+/// How long a system may take to tell its rules; without an answer the company's own must do.
+const POLICY_WAIT: Duration = Duration::from_secs(1);
+
+impl Visit {
+    /// Makes a password that satisfies every chosen system.
+    ///
+    /// # Errors
+    /// [`ServiceError::NotVerified`], [`ServiceError::NoAccounts`].
+    pub async fn propose_password(&self, evidence: &Evidence) -> Result<Proposed, ServiceError> {
+        let services = &self.services;
+        let now = services.now();
+        let (chosen, person) = {
+            let mut tx = services.store().write().await?;
+            let authority = self.authorise(&mut tx, evidence, now).await?;
+            let mut state = self.load(&mut tx, now).await?.state;
+            if state.proposals >= services.config().proposals_per_visit {
+                return Ok(Proposed::Exhausted);
+            }
+            state.proposals += 1;
+            let chosen = self.chosen(&mut tx, authority, &state).await?;
+            let user = user::find(&mut tx, authority.user())
+                .await?
+                .ok_or(ServiceError::NotVerified)?;
+            self.save(&mut tx, &state).await?;
+            tx.commit().await?;
+            (chosen, Person::of(&user))
+        };
+        let policies = services.policies(&chosen).await;
+        let (password, entropy_bits) = match services.generate(policies, person).await? {
+            Ok(made) => made,
+            Err(reasons) => return Ok(Proposed::Contradiction(reasons)),
+        };
+        let systems = chosen.iter().map(|chosen| chosen.account.target.clone()).collect();
+        let offered = EventKind::PasswordOffered { systems, entropy_bits };
+        services
+            .record_event(&self.origin(Some(evidence.user())), offered)
+            .await?;
+        services.metrics().proposals.add_one();
+        Ok(Proposed::Proposed(Proposal {
+            name: services.draw(|rng| format!("{:016x}{:016x}", rng.next_u64(), rng.next_u64())),
+            password,
+            evidence: evidence.id(),
+            accounts: chosen.iter().map(|chosen| chosen.account.id).collect(),
+        }))
+    }
+
+    /// Compares what the caller keyed with the keypad form of the proposal, in a time that depends on the lengths only.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn check_readback(
+        &self,
+        evidence: &Evidence,
+        proposal: &Proposal,
+        digits: &Digits,
+    ) -> Result<ReadBack, ServiceError> {
+        let (expected, keyed) = (keypad_form(&proposal.password).to_secret(), digits.to_secret());
+        let matched = bool::from(expected.expose().as_bytes().ct_eq(keyed.expose().as_bytes()));
+        let origin = self.origin(Some(evidence.user()));
+        self.services
+            .record_event(&origin, EventKind::PasswordReadBack { matched })
+            .await?;
+        Ok(if matched { ReadBack::Match } else { ReadBack::Mismatch })
+    }
+}
+
+impl Services {
+    /// The rules that the chosen systems publish, asked for at once, and the company's own.
+    async fn policies(&self, chosen: &[Chosen]) -> Vec<(String, Policy)> {
+        let mut tasks = JoinSet::new();
+        for chosen in chosen
+            .iter()
+            .filter(|chosen| chosen.target.capabilities().policy)
+            .cloned()
+        {
+            tasks.spawn(async move {
+                let policy = timeout(POLICY_WAIT, chosen.target.policy(&chosen.account.name)).await;
+                Some((chosen.account.target, policy.ok()?.ok()?))
+            });
+        }
+        let mut policies = vec![("this company".to_owned(), self.config().policy.clone())];
+        while let Some(done) = tasks.join_next().await {
+            policies.extend(done.ok().flatten());
+        }
+        policies
+    }
+
+    /// A password and its entropy in whole bits, or why there is none. Counting takes milliseconds of a core, so it
+    /// queues with the hashes.
+    async fn generate(
+        &self,
+        policies: Vec<(String, Policy)>,
+        person: Person,
+    ) -> Result<Result<(Secret, u32), Vec<String>>, ServiceError> {
+        let services = self.clone();
+        self.0
+            .hashing
+            .run(move || {
+                let named = policies.iter().map(|(name, policy)| (name.as_str(), policy));
+                let merged = merge(named).map_err(|reasons| texts(&reasons))?;
+                let failed = |error: GeneratorError| vec![error.to_string()];
+                let config = &services.config().generator;
+                let generator = Generator::new(&merged, &person, &*services.0.dictionary, config).map_err(failed)?;
+                let password = services.draw(|rng| generator.generate(rng)).map_err(failed)?;
+                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 128")]
+                let bits = generator.entropy_bits().floor() as u32;
+                Ok((password, bits))
+            })
+            .await
+    }
+}
+
+fn texts(reasons: &[Contradiction]) -> Vec<String> {
+    reasons.iter().map(ToString::to_string).collect()
+}

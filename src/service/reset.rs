@@ -1,0 +1,231 @@
+//! Setting an accepted password on the chosen systems. What is promised about the outcome, and how it is kept:
+//! `docs/decisions/0004-one-reset-many-systems.md`.
+
+use super::authority::Authority;
+use super::change::Work;
+use super::execution::{AccountReport, ChangeReport, Order};
+use super::outcome::Outcome;
+use super::password::Proposal;
+use super::systems::Chosen;
+use super::{ServiceError, Services, Visit};
+use crate::identity::event::EventKind;
+use crate::identity::evidence::Evidence;
+use crate::identity::ids::{AccountId, ResetId};
+use crate::store::Transaction;
+use crate::store::reset::{self, ChangeId, Intent};
+use crate::time::Timestamp;
+
+/// A key under which a client may repeat a request without it being done twice: 1 to 128 visible ASCII characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdempotencyKey(String);
+
+impl IdempotencyKey {
+    /// `None` for text that is no such key.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let good = (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+        good.then(|| Self(text.to_owned()))
+    }
+}
+
+impl Visit {
+    /// Sets the proposed password on the accounts that it was proposed for. With a key that was used before, by the
+    /// same user for the same proposal: gives that outcome, and sets nothing.
+    ///
+    /// Returns when every outcome is known or its time is up. A caller who stops waiting stops nothing.
+    ///
+    /// # Errors
+    /// [`ServiceError::NotVerified`] when the evidence is not live; [`ServiceError::ForeignProposal`] when the choice
+    /// of systems has changed since the proposal; [`ServiceError::Busy`] and [`ServiceError::InProgress`], to be
+    /// repeated. Nothing was changed then.
+    pub async fn reset(
+        &self,
+        evidence: &Evidence,
+        proposal: &Proposal,
+        key: Option<&IdempotencyKey>,
+    ) -> Result<ChangeReport, ServiceError> {
+        let services = &self.services;
+        let work = Work::Reset {
+            password: proposal.password().clone(),
+            expiry: services.config().expiry,
+        };
+        let now = services.now();
+        let chosen = {
+            let mut tx = services.store().read().await?;
+            let authority = self.authorise(&mut tx, evidence, now).await?;
+            if let Some(earlier) = earlier(&mut tx, authority, key).await? {
+                drop(tx);
+                return self.repeat(earlier, proposal, work).await;
+            }
+            let state = self.look(&mut tx, now).await?.state;
+            self.chosen(&mut tx, authority, &state).await?
+        };
+        let accounts: Vec<AccountId> = chosen.iter().map(|chosen| chosen.account.id).collect();
+        if !proposal.is_for(evidence.id(), &accounts) {
+            return Err(ServiceError::ForeignProposal);
+        }
+        let states = services.states(&chosen, services.config().limits.look).await;
+        let markers = states
+            .into_iter()
+            .map(|state| state.and_then(|state| state.marker).map(|marker| marker.0));
+        let marked: Vec<_> = accounts.into_iter().zip(markers).collect();
+
+        let now = services.now();
+        let mut tx = services.store().write().await?;
+        let authority = self.authorise(&mut tx, evidence, now).await?;
+        let id = services.draw(|rng| ResetId::generate(now, rng));
+        let order = Order {
+            id: ChangeId::Reset(id),
+            origin: self.origin(Some(authority.user())),
+            chosen,
+            work,
+        };
+        let intent = Intent {
+            idempotency_key: key.map(|key| key.0.clone()),
+            proposal: Some(proposal.name().to_owned()),
+            ..self.intent(&order, authority, now)
+        };
+        services.commit_intent(&mut tx, &intent, &marked).await?;
+        let intended = EventKind::ResetIntended {
+            reset: id,
+            systems: names(&order.chosen),
+            evidence: authority.evidence(),
+        };
+        services.record(&mut tx, &order.origin, now, intended).await?;
+        tx.commit().await?;
+        services.execute(order).await
+    }
+
+    /// An intent as every kind of change begins.
+    pub(super) fn intent(&self, order: &Order, authority: Authority, now: Timestamp) -> Intent {
+        let services = &self.services;
+        Intent {
+            id: order.id,
+            user: authority.user(),
+            session: self.id,
+            evidence: authority.evidence(),
+            idempotency_key: None,
+            proposal: None,
+            must_change: order.must_change(),
+            node: services.config().node.clone(),
+            owner: services.0.owner.clone(),
+            lease_until: now.plus(services.config().limits.lease()),
+            created: now,
+            closed: None,
+        }
+    }
+
+    /// The outcome of an earlier request with the same key. Whoever brings the password again may have lost the first
+    /// answer in a crash: what is unknown since then is checked with it.
+    async fn repeat(&self, earlier: Intent, proposal: &Proposal, work: Work) -> Result<ChangeReport, ServiceError> {
+        let services = &self.services;
+        if earlier.proposal.as_deref() != Some(proposal.name()) {
+            return Err(ServiceError::IdempotencyConflict);
+        }
+        if earlier.closed.is_none() {
+            return Err(ServiceError::InProgress);
+        }
+        let report = services.report(&earlier).await?;
+        if report
+            .accounts
+            .iter()
+            .all(|account| account.outcome != Outcome::Unknown)
+        {
+            return Ok(report);
+        }
+        let order = services
+            .order_again(&earlier, work, self.origin(Some(earlier.user)))
+            .await?;
+        let settled = services.now() >= earlier.created.plus(services.config().limits.settle);
+        for index in 0..order.chosen.len() {
+            if settled {
+                services.settle_one(&order, index).await?;
+            }
+        }
+        services.report(&earlier).await
+    }
+}
+
+impl Services {
+    /// Writes an intent; its accounts must not be in another open change.
+    pub(super) async fn commit_intent(
+        &self,
+        tx: &mut Transaction,
+        intent: &Intent,
+        accounts: &[(AccountId, Option<String>)],
+    ) -> Result<(), ServiceError> {
+        let ids: Vec<AccountId> = accounts.iter().map(|(id, _)| *id).collect();
+        if reset::is_any_open(tx, &ids).await? {
+            return Err(ServiceError::Busy);
+        }
+        match reset::begin(tx, intent, accounts).await {
+            // Somebody was faster, with the key or with an account; the next try will see which.
+            Err(error) if error.is_conflict() => Err(ServiceError::Busy),
+            begun => Ok(begun?),
+        }
+    }
+
+    /// What is recorded about a change.
+    pub(super) async fn report(&self, intent: &Intent) -> Result<ChangeReport, ServiceError> {
+        let mut tx = self.store().read().await?;
+        let items = reset::items(&mut tx, intent.id).await?;
+        let accounts = items.into_iter().map(|item| AccountReport {
+            outcome: item
+                .result
+                .and_then(|result| result.parse().ok())
+                .unwrap_or(Outcome::Unknown),
+            system: item.target,
+            account: item.account,
+        });
+        Ok(ChangeReport {
+            accounts: accounts.collect(),
+            must_change: intent.must_change,
+        })
+    }
+
+    /// The accounts of an earlier change whose outcome is unknown, as an order.
+    async fn order_again(
+        &self,
+        intent: &Intent,
+        work: Work,
+        origin: crate::identity::event::Origin,
+    ) -> Result<Order, ServiceError> {
+        let mut tx = self.store().read().await?;
+        let items = reset::items(&mut tx, intent.id).await?;
+        let unknown = items
+            .into_iter()
+            .filter(|item| item.result.as_deref() == Some(Outcome::Unknown.as_str()));
+        let chosen = unknown.filter_map(|item| {
+            Some(Chosen {
+                target: self.target(&item.target)?.clone(),
+                account: crate::store::account::Account {
+                    id: item.account_id,
+                    user: intent.user,
+                    target: item.target,
+                    name: item.account,
+                },
+            })
+        });
+        Ok(Order {
+            id: intent.id,
+            origin,
+            chosen: chosen.collect(),
+            work,
+        })
+    }
+}
+
+async fn earlier(
+    tx: &mut Transaction,
+    authority: Authority,
+    key: Option<&IdempotencyKey>,
+) -> Result<Option<Intent>, ServiceError> {
+    match key {
+        Some(key) => Ok(reset::by_idempotency_key(tx, authority.user(), &key.0).await?),
+        None => Ok(None),
+    }
+}
+
+pub(super) fn names(chosen: &[Chosen]) -> Vec<String> {
+    chosen.iter().map(|chosen| chosen.account.target.clone()).collect()
+}

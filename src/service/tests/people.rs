@@ -1,0 +1,273 @@
+//! Administration: import line by line, audit, outbox, call records.
+
+use std::sync::Mutex;
+
+use super::*;
+use crate::store::outbox::Delivery;
+
+async fn import(house: &House, csv: &str) -> ImportReport {
+    let reader = std::io::Cursor::new(csv.to_owned());
+    house.services.import_users(&cli(), reader, |_| {}).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_imported_user_can_call() {
+    let house = House::build().await;
+    house.mail.put("dora", "old", false);
+    let report = import(
+        &house,
+        "login,name,employee_number,account.Mail,answer.First number?,answer.Second number?,answer.Third number?\n\
+         dora,Dora Miles,3001,dora,3001880,3001881,3001882\n",
+    )
+    .await;
+    assert_eq!((report.progress.created, report.mistakes.len()), (1, 0), "{report:?}");
+    let (visit, evidence) = house.verified("3001").await;
+    let systems = visit.list_systems(&evidence).await.unwrap();
+    assert_eq!(
+        systems,
+        [System {
+            name: "Mail".to_owned()
+        }]
+    );
+}
+
+#[tokio::test]
+async fn every_mistake_is_told_with_its_line_and_good_lines_are_taken() {
+    let house = House::build().await;
+    let report = import(
+        &house,
+        "login,employee_number,discriminator,language,account.Mail,answer.First number?\n\
+         eve,5001,12,en-US,eve,500188\n\
+         ,5002,,,,\n\
+         fay,50x02,1,english please,fay,secret-words\n\
+         EVE,5003,,,,\n\
+         gil,5004\n\
+         hal,5005,,,ada,\n\
+         ida,5006,,,eve,\n\
+         ada,1001,,de,,\n",
+    )
+    .await;
+    let told: Vec<_> = report
+        .mistakes
+        .iter()
+        .map(|mistake| (mistake.line, mistake.column.as_deref().unwrap_or("")))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (3, "login"),
+            (4, "employee_number"),
+            (4, "discriminator"),
+            (4, "language"),
+            (4, "answer.First number?"),
+            (5, "login"),
+            (6, ""),
+            (8, "account.Mail"),
+            (7, "account.Mail"),
+        ]
+    );
+    assert!(!format!("{report:?}").contains("secret-words"));
+    assert_eq!(report.progress.created, 1);
+    assert_eq!(report.progress.updated, 1);
+    assert_eq!(report.progress.refused, 6);
+    assert_eq!(report.progress.lines, 8);
+    let ada = house.services.show_user(&"ada".parse().unwrap()).await.unwrap();
+    assert_eq!(ada.user.language.unwrap().as_str(), "de");
+    assert!(
+        house.services.show_user(&"hal".parse().unwrap()).await.is_err(),
+        "half done"
+    );
+}
+
+#[tokio::test]
+async fn a_wrong_header_refuses_the_file() {
+    let house = House::build().await;
+    let report = import(&house, "name,account.Nowhere,answer.Nothing?,shoe\nx,y,z,1\n").await;
+    let columns: Vec<_> = report
+        .mistakes
+        .iter()
+        .map(|m| m.column.as_deref().unwrap_or(""))
+        .collect();
+    assert_eq!(columns, ["account.Nowhere", "answer.Nothing?", "shoe", ""]);
+    assert!(report.mistakes.iter().all(|mistake| mistake.line == 1));
+    assert_eq!(report.progress, ImportProgress::default());
+}
+
+#[tokio::test]
+async fn importing_twice_changes_nothing_the_second_time() {
+    let house = House::build().await;
+    let mut csv = "login,name,employee_number,account.Mail\n".to_owned();
+    for n in 0..250 {
+        csv.push_str(&format!("user{n},User {n},9{n:05},user{n}\n"));
+    }
+    let mut seen = Vec::new();
+    let reader = std::io::Cursor::new(csv.clone());
+    let report = house
+        .services
+        .import_users(&cli(), reader, |progress| seen.push(progress.lines))
+        .await
+        .unwrap();
+    assert_eq!(report.progress.created, 250);
+    assert!(seen.len() >= 3 && seen.is_sorted(), "{seen:?}");
+    let before = house.events().await.len();
+    let report = import(&house, &csv).await;
+    assert_eq!((report.progress.created, report.progress.updated), (0, 250));
+    assert_eq!(house.events().await.len(), before);
+    let page = house
+        .services
+        .list_users(Some(&"user1".parse().unwrap()), 2)
+        .await
+        .unwrap();
+    let logins: Vec<_> = page.iter().map(|user| user.login.as_str()).collect();
+    assert_eq!(logins, ["user10", "user100"]);
+}
+
+#[tokio::test]
+async fn the_audit_log_is_whole_until_somebody_touches_it() {
+    let house = House::build().await;
+    house.verified("1001").await;
+    let store = house.services.store();
+    let report = audit::verify(store, Vec::new(), |_| {}).await.unwrap();
+    assert!(report.head.sequence > 10);
+    for tampering in [
+        "update audit_links set fields = replace(fields, 'phone', 'cli') where sequence = 9",
+        "delete from audit_links where sequence = 12",
+        "delete from audit_links where sequence > 11",
+    ] {
+        let copy = tempfile::tempdir().unwrap();
+        let path = copy.path().join("copy.db").to_str().unwrap().to_owned();
+        store.copy_to(&path).await;
+        let copied = Store::open(&store::Config::new(&path)).await.unwrap();
+        audit::verify(&copied, vec![report.head], |_| {}).await.unwrap();
+        let mut tx = copied.write().await.unwrap();
+        tx.execute("delete from outbox").await;
+        tx.execute(tampering).await;
+        tx.commit().await.unwrap();
+        let verdict = audit::verify(&copied, Vec::new(), |_| {}).await;
+        assert!(
+            matches!(verdict, Err(audit::AuditError::Broken(_))),
+            "{tampering}: {verdict:?}"
+        );
+    }
+}
+
+/// A sink that fails as often as it is told to.
+#[derive(Default)]
+struct Flaky {
+    failures: Mutex<u32>,
+    told: Mutex<Vec<i64>>,
+}
+
+impl Sink for Flaky {
+    fn name(&self) -> &str {
+        "log"
+    }
+
+    fn deliver<'a>(&'a self, delivery: &'a Delivery) -> Sent<'a> {
+        let mut failures = self.failures.lock().unwrap();
+        let result = match *failures {
+            0 => {
+                self.told.lock().unwrap().push(delivery.sequence);
+                Ok(())
+            }
+            _ => {
+                *failures -= 1;
+                Err(SinkError::Transient("down".to_owned()))
+            }
+        };
+        Box::pin(std::future::ready(result))
+    }
+}
+
+#[tokio::test]
+async fn every_event_is_delivered_once_even_if_the_sink_fails_first() {
+    let house = House::build().await;
+    house.verified("1001").await;
+    let events = house.events().await.len();
+    let sink = Arc::new(Flaky::default());
+    *sink.failures.lock().unwrap() = 3;
+    let sinks: Vec<Arc<dyn Sink>> = vec![sink.clone()];
+    let limits = OutboxLimits::default();
+    while house.services.deliver_due(&sinks, &limits).await.unwrap() > 0 {}
+    assert_eq!(sink.told.lock().unwrap().len(), events - 3);
+    assert_eq!(house.services.outbox_backlog().await.unwrap().waiting, 3);
+    house.clock.advance(Duration::from_secs(4));
+    assert_eq!(house.services.deliver_due(&sinks, &limits).await.unwrap(), 0);
+    house.clock.advance(Duration::from_secs(1));
+    assert_eq!(house.services.deliver_due(&sinks, &limits).await.unwrap(), 3);
+    let mut told = sink.told.lock().unwrap().clone();
+    told.sort_unstable();
+    told.dedup();
+    assert_eq!(told.len(), events);
+}
+
+#[tokio::test]
+async fn a_delivery_that_never_works_is_given_up_and_counted() {
+    let house = House::build().await;
+    let sinks: Vec<Arc<dyn Sink>> = Vec::new();
+    let limits = OutboxLimits {
+        tries: 2,
+        batch: 1000,
+        ..OutboxLimits::default()
+    };
+    let all = house.services.deliver_due(&sinks, &limits).await.unwrap();
+    house.clock.advance(Duration::from_secs(60));
+    assert_eq!(house.services.deliver_due(&sinks, &limits).await.unwrap(), all);
+    house.clock.advance(Duration::from_secs(60));
+    assert_eq!(house.services.deliver_due(&sinks, &limits).await.unwrap(), 0);
+    let backlog = house.services.outbox_backlog().await.unwrap();
+    assert_eq!((backlog.waiting, backlog.dead), (0, i64::try_from(all).unwrap()));
+}
+
+#[tokio::test]
+async fn a_worker_that_died_leaves_its_deliveries_to_the_next() {
+    let house = House::build().await;
+    let limits = OutboxLimits::default();
+    let now = house.services.now();
+    let mut tx = house.services.store().write().await.unwrap();
+    let lease = now.plus(Duration::from_secs(60));
+    let claimed = crate::store::outbox::claim(&mut tx, "dead", now, lease, 1000)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    let sink = Arc::new(Flaky::default());
+    let sinks: Vec<Arc<dyn Sink>> = vec![sink.clone()];
+    assert_eq!(house.services.deliver_due(&sinks, &limits).await.unwrap(), 0);
+    house.clock.advance(Duration::from_secs(60));
+    while house.services.deliver_due(&sinks, &limits).await.unwrap() > 0 {}
+    assert_eq!(sink.told.lock().unwrap().len(), claimed.len());
+}
+
+#[tokio::test]
+async fn call_records_have_a_beginning_and_an_end() {
+    use crate::identity::ids::CallId;
+    use crate::store::call::{CallEnd, CallStart};
+
+    let house = House::build().await;
+    let id = house.services.draw(|rng| CallId::generate(START, rng));
+    let start = CallStart {
+        id: id.to_string(),
+        door: "phone".to_owned(),
+        trunk: Some("trunk".to_owned()),
+        dialplan: Some("reset".to_owned()),
+        caller: Some("+15551234567".to_owned()),
+        called: Some("4711".to_owned()),
+        started: START,
+    };
+    house.services.record_call_start(id, start.clone()).await.unwrap();
+    let end = CallEnd {
+        answered: Some(START.plus(Duration::from_secs(1))),
+        ended: START.plus(Duration::from_secs(61)),
+        visit: Some(id.to_string()),
+        user: None,
+        last_step: Some("goodbye".to_owned()),
+        reason: "hangup".to_owned(),
+    };
+    house.services.record_call_end(id, end.clone()).await.unwrap();
+    let later = START.plus(Duration::from_secs(100));
+    let records = house.services.call_records(later, 10).await.unwrap();
+    assert_eq!(records.len(), 1);
+    assert_eq!((&records[0].start, records[0].end.as_ref()), (&start, Some(&end)));
+    let names = house.event_names().await;
+    assert!(names.ends_with(&["ET_CALL_START", "ET_CALL_END"]));
+}

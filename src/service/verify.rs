@@ -1,0 +1,401 @@
+//! Proving who one is: questions, answers, and the evidence at the end.
+//!
+//! A round is charged to the lockouts in the transaction that asks its first question, long before an answer is judged:
+//! hanging up, or killing the process, saves no try. The attempt lives in the row of the visit as a few numbers; here it
+//! goes on for one answer at a time.
+
+use super::lockouts::Watched;
+use super::visit::{Claim, Loaded, Progress, Round, State, subject_of};
+use super::{ServiceError, Services, Visit};
+use crate::digit::Digits;
+use crate::identity::answer::Answer;
+use crate::identity::answer_hash::{AnswerContext, AnswerHash, Verdict};
+use crate::identity::attempt::{Attempt, Claimed, Outcome as AttemptOutcome, Passed};
+use crate::identity::event::EventKind;
+use crate::identity::evidence::Evidence;
+use crate::identity::ids::{AttemptId, QuestionId};
+use crate::identity::question::{Question, choose};
+use crate::store::{Transaction, evidence, question};
+use crate::time::Timestamp;
+
+/// What to ask; the names are the outcomes of the operation `next_question`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NextQuestion {
+    /// This.
+    Ask(Question),
+    /// Nobody can be verified here: too few questions are enrolled by anybody.
+    Unavailable,
+}
+
+/// What an answer led to; the names are the outcomes of the operation `answer`. It never says which answer was wrong.
+#[derive(Debug)]
+pub enum Answered {
+    /// Ask the next question.
+    More,
+    /// The caller is verified.
+    Passed(Evidence),
+    /// Not this time; the questions are asked once more.
+    Retry,
+    /// Not verified.
+    Failed,
+    /// Not verified, and the next try must wait.
+    Locked,
+}
+
+impl Visit {
+    /// The question to ask now; the same one until it is answered.
+    ///
+    /// # Errors
+    /// [`ServiceError::OutOfOrder`] when nobody is claimed yet.
+    pub async fn next_question(&self) -> Result<NextQuestion, ServiceError> {
+        let services = &self.services;
+        let now = services.now();
+        let channel = {
+            let mut tx = services.store().read().await?;
+            self.look(&mut tx, now).await?.state.channel
+        };
+        // Before the transaction that writes: counting enrolment would hold up every other writer.
+        services.decoy_pool(channel).await?;
+        let mut tx = services.store().write().await?;
+        let mut state = self.load(&mut tx, now).await?.state;
+        let mut events = Vec::new();
+        if let Progress::Claimed { claim } = state.progress.clone() {
+            match self.first_round(&mut tx, &state, claim, now).await? {
+                Some((progress, locked)) => {
+                    state.progress = progress;
+                    events = locked;
+                }
+                None => return Ok(NextQuestion::Unavailable),
+            }
+        }
+        let Progress::Asking { claim, round } = &state.progress else {
+            return Err(ServiceError::OutOfOrder {
+                operation: "next_question",
+            });
+        };
+        let asked = round
+            .questions
+            .get(round.asked)
+            .copied()
+            .ok_or(ServiceError::OutOfOrder {
+                operation: "next_question",
+            })?;
+        let question = question::find(&mut tx, asked).await?.ok_or(ServiceError::NoVisit)?;
+        self.save(&mut tx, &state).await?;
+        events.push(EventKind::QuestionAsked {
+            attempt: round.attempt,
+            question: asked,
+        });
+        for kind in events {
+            services.record(&mut tx, &self.origin(claim.user), now, kind).await?;
+        }
+        tx.commit().await?;
+        Ok(NextQuestion::Ask(question))
+    }
+
+    /// Takes the answer to the question that was asked last.
+    ///
+    /// # Errors
+    /// [`ServiceError::OutOfOrder`] when no question was asked; [`ServiceError::Superseded`] when two answers to one
+    /// question came at once: neither's verdict is told but the first one's.
+    pub async fn answer(&self, digits: &Digits) -> Result<Answered, ServiceError> {
+        let services = &self.services;
+        let asked = self.asked().await?;
+        if asked.round.charged.is_none() {
+            return self.refuse(&asked).await;
+        }
+        let (right, stale) = services.judge(&asked, Answer::keyed(digits)).await?;
+        let now = services.now();
+        let mut tx = services.store().write().await?;
+        let Loaded { mut state, version } = self.load(&mut tx, now).await?;
+        if version != asked.version + 1 {
+            return Err(ServiceError::Superseded);
+        }
+        let step = self.step(&mut tx, &state, &asked, right, now).await?;
+        state.progress = step.progress;
+        self.save(&mut tx, &state).await?;
+        for kind in step.events {
+            services
+                .record(&mut tx, &self.origin(asked.claim.user), now, kind)
+                .await?;
+        }
+        tx.commit().await?;
+        match step.answered {
+            Answered::Passed(_) => services.metrics().verifications_passed.add_one(),
+            Answered::Retry | Answered::Failed | Answered::Locked => services.metrics().verifications_failed.add_one(),
+            Answered::More => {}
+        }
+        if let Some((answer, old)) = stale.zip(asked.stored) {
+            services.renew_hash(asked.context, answer, old);
+        }
+        Ok(step.answered)
+    }
+
+    /// Chooses the questions and charges the round. `None` when there are too few questions for anybody. With it, who
+    /// is locked out by this round.
+    async fn first_round(
+        &self,
+        tx: &mut Transaction,
+        state: &State,
+        mut claim: Claim,
+        now: Timestamp,
+    ) -> Result<Option<(Progress, Vec<EventKind>)>, ServiceError> {
+        let services = &self.services;
+        let peppers = services.peppers();
+        let config = services.config();
+        let pool = services.decoy_pool(state.channel).await?;
+        let claimed = claim.claimed(peppers)?;
+        let enrolled = question::enrolled(tx, claimed.hashing_id(), state.channel).await?;
+        let decoy = claim.entry.decoy(peppers).ok_or(ServiceError::NoVisit)?;
+        let pretended = decoy.enrolled(peppers, &pool);
+        let choice =
+            |who: &Claimed, ids: &[QuestionId]| choose(peppers, &config.questions, &subject_of(who, peppers), now, ids);
+        let mut questions = None;
+        if claim.user.is_some() {
+            questions = choice(&claimed, &enrolled);
+        }
+        if questions.is_none() {
+            // Unknown, or not enrolled any more since the ID was keyed.
+            claim.user = None;
+            questions = choice(&Claimed::Decoy(decoy), &pretended);
+        }
+        let Some(questions) = questions else {
+            return Ok(None);
+        };
+        let mut watched = Watched::load(services, tx, state, &claim).await?;
+        let charged = watched.begin(services, now).ok();
+        watched.save(tx).await?;
+        let events = watched.events(services, state, now);
+        let round = Round {
+            attempt: services.draw(|rng| AttemptId::generate(now, rng)),
+            questions,
+            needed: config.questions.right,
+            rounds_left: config.attempt.rounds.saturating_sub(1),
+            asked: 0,
+            right: 0,
+            charged,
+        };
+        Ok(Some((Progress::Asking { claim, round }, events)))
+    }
+
+    /// What was asked, read before the slow hash.
+    async fn asked(&self) -> Result<Asked, ServiceError> {
+        let out_of_order = || ServiceError::OutOfOrder { operation: "answer" };
+        let mut tx = self.services.store().read().await?;
+        let Loaded { state, version } = self.look(&mut tx, self.services.now()).await?;
+        let Progress::Asking { claim, round } = state.progress else {
+            return Err(out_of_order());
+        };
+        let claimed = claim.claimed(self.services.peppers())?;
+        let context = AnswerContext {
+            user: claimed.hashing_id(),
+            question: round.questions.get(round.asked).copied().ok_or_else(out_of_order)?,
+            channel: state.channel,
+        };
+        let stored = question::answer(&mut tx, context.user, context.question, context.channel).await?;
+        Ok(Asked {
+            claim,
+            claimed,
+            round,
+            context,
+            stored,
+            version,
+        })
+    }
+
+    /// The round was never admitted: says so, judges nothing.
+    async fn refuse(&self, asked: &Asked) -> Result<Answered, ServiceError> {
+        let services = &self.services;
+        let now = services.now();
+        let mut tx = services.store().write().await?;
+        let mut state = self.load(&mut tx, now).await?.state;
+        state.progress = Progress::Closed;
+        self.save(&mut tx, &state).await?;
+        let kind = EventKind::UserNotVerified {
+            attempt: asked.round.attempt,
+            reason: "locked".to_owned(),
+        };
+        services
+            .record(&mut tx, &self.origin(asked.claim.user), now, kind)
+            .await?;
+        tx.commit().await?;
+        services.metrics().verifications_failed.add_one();
+        Ok(Answered::Locked)
+    }
+
+    /// Moves the attempt on by one verdict.
+    async fn step(
+        &self,
+        tx: &mut Transaction,
+        state: &State,
+        asked: &Asked,
+        right: bool,
+        now: Timestamp,
+    ) -> Result<Step, ServiceError> {
+        let services = &self.services;
+        let mut events = vec![verdict_event(asked, right)];
+        let round = &asked.round;
+        let claim = asked.claim.clone();
+        let mut attempt = resume(services, asked, state)?;
+        if round.asked + 1 < round.questions.len() {
+            attempt.answer(right, || Ok(()));
+            let round = round.at(attempt.progress(), round.charged.clone());
+            return Ok(Step {
+                progress: Progress::Asking { claim, round },
+                events,
+                answered: Answered::More,
+            });
+        }
+        let charged = round.charged.as_ref().ok_or(ServiceError::NoVisit)?;
+        let mut watched = Watched::load(services, tx, state, &claim).await?;
+        let mut next = None;
+        let outcome = attempt.answer(right, || {
+            watched.failed(services, charged, now);
+            next = Some(watched.begin(services, now)?);
+            Ok(())
+        });
+        let unverified = |reason: &str| EventKind::UserNotVerified {
+            attempt: asked.round.attempt,
+            reason: reason.to_owned(),
+        };
+        let (progress, answered) = match outcome {
+            AttemptOutcome::Passed(passed) => {
+                watched.passed(services, charged, now);
+                let evidence = self.mint(tx, passed, now).await?;
+                events.push(EventKind::UserVerified {
+                    attempt: evidence.attempt(),
+                    evidence: evidence.id(),
+                });
+                let user = evidence.user();
+                (Progress::Passed { user }, Answered::Passed(evidence))
+            }
+            AttemptOutcome::Retry => {
+                let round = round.at(attempt.progress(), next);
+                (Progress::Asking { claim, round }, Answered::Retry)
+            }
+            AttemptOutcome::Locked => {
+                events.push(unverified("locked"));
+                (Progress::Closed, Answered::Locked)
+            }
+            AttemptOutcome::Failed | AttemptOutcome::More => {
+                watched.failed(services, charged, now);
+                events.push(unverified("wrong answers"));
+                (Progress::Closed, Answered::Failed)
+            }
+        };
+        watched.save(tx).await?;
+        events.extend(watched.events(services, state, now));
+        Ok(Step {
+            progress,
+            events,
+            answered,
+        })
+    }
+
+    async fn mint(&self, tx: &mut Transaction, passed: Passed, now: Timestamp) -> Result<Evidence, ServiceError> {
+        let services = &self.services;
+        let config = &services.config().evidence;
+        let evidence = services.draw(|rng| Evidence::mint(passed, self.id, now, config, rng));
+        evidence::insert(tx, &evidence).await?;
+        Ok(evidence)
+    }
+}
+
+/// A question that waits for its answer.
+struct Asked {
+    claim: Claim,
+    claimed: Claimed,
+    round: Round,
+    context: AnswerContext,
+    stored: Option<AnswerHash>,
+    version: i64,
+}
+
+/// Where an answer leads.
+struct Step {
+    progress: Progress,
+    events: Vec<EventKind>,
+    answered: Answered,
+}
+
+fn verdict_event(asked: &Asked, right: bool) -> EventKind {
+    let (attempt, question) = (asked.round.attempt, asked.context.question);
+    match right {
+        true => EventKind::AnswerRight { attempt, question },
+        false => EventKind::AnswerWrong { attempt, question },
+    }
+}
+
+/// The attempt as it was before this answer.
+fn resume(services: &Services, asked: &Asked, state: &State) -> Result<Attempt, ServiceError> {
+    let round = &asked.round;
+    Attempt::new(
+        round.attempt,
+        asked.claimed.clone(),
+        state.channel,
+        round.questions.clone(),
+        round.needed,
+        &services.config().attempt,
+    )
+    .and_then(|attempt| attempt.resume(round.progress()))
+    .map_err(|error| ServiceError::Config {
+        section: "attempt",
+        message: error.to_string(),
+    })
+}
+
+impl Services {
+    /// Whether an answer is right, and the answer again if its hash should be renewed. A stored hash that cannot be
+    /// used counts as a wrong answer, and the operator is told.
+    async fn judge(&self, asked: &Asked, answer: Answer) -> Result<(bool, Option<Answer>), ServiceError> {
+        let (hasher, context, stored) = (self.hasher().clone(), asked.context, asked.stored.clone());
+        let (verdict, answer) = self
+            .0
+            .hashing
+            .run(move || (hasher.verify(context, stored.as_ref(), &answer), answer))
+            .await?;
+        match verdict {
+            Ok(verdict) => Ok((
+                verdict.is_right(),
+                (verdict == Verdict::RightButStale).then_some(answer),
+            )),
+            Err(error) => {
+                tracing::error!(user.id = %asked.context.user, question.id = %asked.context.question, %error,
+                    "a stored answer cannot be used");
+                Ok((false, None))
+            }
+        }
+    }
+
+    /// Hashes a right answer anew with the current pepper and cost, after the caller was answered: doing it before
+    /// would tell by its time that the answer was right.
+    fn renew_hash(&self, context: AnswerContext, answer: Answer, old: AnswerHash) {
+        let services = self.clone();
+        self.0.tasks.spawn(async move {
+            if let Err(error) = services.replace_hash(context, answer, &old).await {
+                tracing::warn!(user.id = %context.user, %error, "cannot renew the hash of an answer; the old one stays");
+            }
+        });
+    }
+
+    async fn replace_hash(&self, context: AnswerContext, answer: Answer, old: &AnswerHash) -> Result<(), ServiceError> {
+        let new = self.hash_answer(context, answer).await?;
+        let mut tx = self.store().write().await?;
+        question::renew_answer(&mut tx, context.user, context.question, context.channel, old, &new).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Hashes an answer for keeping.
+    pub(super) async fn hash_answer(&self, context: AnswerContext, answer: Answer) -> Result<AnswerHash, ServiceError> {
+        let services = self.clone();
+        let hash = self
+            .0
+            .hashing
+            .run(move || {
+                let mut rng: rand::rngs::StdRng = services.draw(|rng| rand::SeedableRng::from_rng(rng));
+                services.hasher().hash(context, &answer, &mut rng)
+            })
+            .await?;
+        Ok(hash?)
+    }
+}
