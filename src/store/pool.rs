@@ -2,7 +2,8 @@
 //!
 //! SQL is written once for SQLite and PostgreSQL: [`sqlx::Any`], `$1` placeholders, `bigint`, `text` and `blob`-like
 //! columns only, identifiers made by us, times as milliseconds. What differs between the two lives in this file: how to
-//! connect and how a writing transaction begins. (PostgreSQL is a further arm of both, and the feature `postgres` of
+//! connect and how a transaction begins. (PostgreSQL is a further arm of both: `begin` for writers, whose statements lock
+//! the rows they are about, `begin isolation level repeatable read read only` for readers; and the feature `postgres` of
 //! sqlx.)
 //!
 //! Every statement runs inside a [`Transaction`]. A writing transaction takes SQLite's write lock when it begins
