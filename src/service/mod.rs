@@ -15,6 +15,7 @@
 mod account_state;
 pub mod audit;
 mod authority;
+mod background;
 mod begin;
 mod call_record;
 mod change;
@@ -123,7 +124,7 @@ struct Inner {
 }
 
 impl Services {
-    /// Puts the services together. Nothing runs yet; see [`Self::recover`] and [`Self::deliver_due`].
+    /// Puts the services together. Nothing runs yet; see [`Self::recover`] and [`Self::run_background`].
     ///
     /// # Errors
     /// [`ServiceError::Config`] with the first problem, or [`ServiceError::Hash`], when the configuration cannot work.

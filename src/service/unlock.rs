@@ -1,8 +1,9 @@
 //! Clearing the locks that failed tries have set on the chosen accounts.
 
 use super::change::Work;
-use super::execution::{ChangeReport, Order};
-use super::outcome::Summary;
+use super::execution::{AccountReport, ChangeReport, Order};
+use super::outcome::{Outcome, Summary};
+use super::systems::Chosen;
 use super::{ServiceError, Visit};
 use crate::identity::evidence::Evidence;
 use crate::identity::ids::UnlockId;
@@ -35,6 +36,9 @@ impl Visit {
             let state = self.look(&mut tx, now).await?.state;
             self.chosen(&mut tx, authority, &state).await?
         };
+        if !chosen.iter().any(|chosen| chosen.target.capabilities().unlock) {
+            return Ok(Unlocked::None(unsupported(&chosen)));
+        }
         chosen.retain(|chosen| chosen.target.capabilities().unlock);
         let states = services.states(&chosen, services.config().limits.request).await;
         let mut known = states.into_iter();
@@ -62,5 +66,18 @@ impl Visit {
             Summary::Some => Unlocked::Some(report),
             Summary::None => Unlocked::None(report),
         })
+    }
+}
+
+/// No system of these can unlock at all.
+fn unsupported(chosen: &[Chosen]) -> ChangeReport {
+    let accounts = chosen.iter().map(|chosen| AccountReport {
+        system: chosen.account.target.clone(),
+        account: chosen.account.name.clone(),
+        outcome: Outcome::Unsupported,
+    });
+    ChangeReport {
+        accounts: accounts.collect(),
+        must_change: false,
     }
 }

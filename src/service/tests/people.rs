@@ -271,3 +271,24 @@ async fn call_records_have_a_beginning_and_an_end() {
     let names = house.event_names().await;
     assert!(names.ends_with(&["ET_CALL_START", "ET_CALL_END"]));
 }
+
+#[tokio::test]
+async fn the_background_delivers_and_stops_when_told() {
+    let house = House::build().await;
+    let sink = Arc::new(Flaky::default());
+    let stop = tokio_util::sync::CancellationToken::new();
+    let events = house.events().await.len();
+    let watch = async {
+        while sink.told.lock().unwrap().len() < events {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        stop.cancel();
+    };
+    let sinks: Vec<Arc<dyn Sink>> = vec![sink.clone()];
+    let run = house
+        .services
+        .run_background(sinks, OutboxLimits::default(), stop.clone());
+    tokio::time::timeout(Duration::from_secs(10), async { tokio::join!(run, watch) })
+        .await
+        .unwrap();
+}

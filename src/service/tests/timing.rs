@@ -3,36 +3,46 @@
 
 use super::*;
 
-const CALLS: usize = 40;
+const CALLS: usize = 30;
+
+/// A machine that is busy with something else may spoil a run; what leaks spoils all of them.
+const RUNS: usize = 3;
 
 #[tokio::test]
 async fn unknown_ids_take_as_long_as_known_ones() {
     // A hash that costs enough to be seen, were it left out; no lockout in the way.
     let house = House::with(|config| {
-        config.hashing.memory_kib = 1024;
+        config.hashing.memory_kib = 4096;
         config.lockout.users.tries = 100;
         config.lockout.callers.tries = 10_000;
     })
     .await;
-    let (mut known, mut unknown) = (Vec::new(), Vec::new());
-    for call in 0..CALLS {
-        // Alternating, so that a busy machine slows both alike.
-        known.push(time_of_call(&house, "1001", call).await);
-        unknown.push(time_of_call(&house, "7777", call).await);
-        house
-            .services
-            .release_user(&cli(), &"ada".parse().unwrap())
-            .await
-            .unwrap();
-        house.clock.advance(Duration::from_secs(91 * 24 * 60 * 60));
+    let mut ratios = Vec::new();
+    for run in 0..RUNS {
+        let (mut known, mut unknown) = (Vec::new(), Vec::new());
+        for call in 0..CALLS {
+            // Alternating, so that a busy machine slows both alike.
+            let caller = format!("{run}{call:02}");
+            known.push(time_of_call(&house, "1001", &caller).await);
+            unknown.push(time_of_call(&house, "7777", &caller).await);
+            house
+                .services
+                .release_user(&cli(), &"ada".parse().unwrap())
+                .await
+                .unwrap();
+            house.clock.advance(Duration::from_secs(91 * 24 * 60 * 60));
+        }
+        let ratio = median(known).as_secs_f64() / median(unknown).as_secs_f64();
+        if (0.9..1.11).contains(&ratio) {
+            return;
+        }
+        ratios.push(ratio);
     }
-    let (known, unknown) = (median(known), median(unknown));
-    let ratio = known.as_secs_f64() / unknown.as_secs_f64();
-    assert!((0.8..1.25).contains(&ratio), "known {known:?}, unknown {unknown:?}");
+    panic!("known IDs take {ratios:?} times as long as unknown ones");
 }
 
-async fn time_of_call(house: &House, id: &str, call: usize) -> Duration {
-    let visit = house.arrive(Some(&call.to_string())).await;
+async fn time_of_call(house: &House, id: &str, caller: &str) -> Duration {
+    let visit = house.arrive(Some(caller)).await;
     let begun = crate::time::monotonic();
     visit.identify(&digits(id)).await.unwrap();
     assert!(matches!(round(&visit, wrong).await, Answered::Retry));

@@ -1,0 +1,58 @@
+//! What runs beside the doors while the program is up: deliveries, recovery, tidying. It decides nothing; it only says
+//! when.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::{OutboxLimits, ServiceError, Services, Sink};
+
+/// How often the outbox is looked at when it was empty. A mail that leaves a second after the call is soon enough.
+const OUTBOX_PAUSE: Duration = Duration::from_secs(1);
+
+/// How often open changes are looked for. An intent of a dead process should be told the same minute.
+const RECOVERY: Duration = Duration::from_secs(5);
+
+/// How often what is over is deleted.
+const TIDYING: Duration = Duration::from_secs(60);
+
+impl Services {
+    /// Runs until `stop`. A failure is logged and the work tried again later: a database that is busy for a minute must
+    /// not end the deliveries of the day.
+    pub async fn run_background(&self, sinks: Vec<Arc<dyn Sink>>, limits: OutboxLimits, stop: CancellationToken) {
+        let work = async { tokio::join!(self.keep_delivering(&sinks, &limits), self.keep_house()) };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            _ = work => {}
+        }
+    }
+
+    async fn keep_delivering(&self, sinks: &[Arc<dyn Sink>], limits: &OutboxLimits) {
+        loop {
+            let claimed = self.deliver_due(sinks, limits).await;
+            if logged("deliver events", claimed).unwrap_or(0) == 0 {
+                sleep(OUTBOX_PAUSE).await;
+            }
+        }
+    }
+
+    async fn keep_house(&self) {
+        let (mut recovery, mut tidying) = (interval(RECOVERY), interval(TIDYING));
+        recovery.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        tidying.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = recovery.tick() => logged("resolve open changes", self.recover().await).map(drop),
+                _ = tidying.tick() => logged("tidy the database", self.tidy().await),
+            };
+        }
+    }
+}
+
+fn logged<T>(work: &str, result: Result<T, ServiceError>) -> Option<T> {
+    result
+        .inspect_err(|error| tracing::warn!(error = error as &dyn std::error::Error, "cannot {work} now"))
+        .ok()
+}
