@@ -53,6 +53,11 @@ pub(super) struct Order {
 }
 
 impl Order {
+    /// The systems, in the order in which they are told.
+    pub(super) fn systems(&self) -> Vec<String> {
+        self.chosen.iter().map(|chosen| chosen.account.target.clone()).collect()
+    }
+
     pub(super) fn must_change(&self) -> bool {
         matches!(
             self.work,

@@ -8,10 +8,12 @@ use super::outcome::Outcome;
 use super::password::Proposal;
 use super::systems::Chosen;
 use super::{ServiceError, Services, Visit};
-use crate::identity::event::EventKind;
+use crate::identity::event::{EventKind, Origin};
 use crate::identity::evidence::Evidence;
 use crate::identity::ids::{AccountId, ResetId};
+use crate::integration::target::AccountState;
 use crate::store::Transaction;
+use crate::store::account::Account;
 use crate::store::reset::{self, ChangeId, Intent};
 use crate::time::Timestamp;
 
@@ -49,8 +51,8 @@ impl Visit {
             password: proposal.password().clone(),
             expiry: services.config().expiry,
         };
-        let now = services.now();
         let chosen = {
+            let now = services.now();
             let mut tx = services.store().read().await?;
             let authority = self.authorise(&mut tx, evidence, now).await?;
             if let Some(earlier) = earlier(&mut tx, authority, key).await? {
@@ -64,18 +66,31 @@ impl Visit {
         if !proposal.is_for(evidence.id(), &accounts) {
             return Err(ServiceError::ForeignProposal);
         }
+        let order = self.intend(evidence, proposal, key, chosen, work).await?;
+        services.execute(order).await
+    }
+
+    /// Commits the intent, with where each account's history of passwords stands now.
+    async fn intend(
+        &self,
+        evidence: &Evidence,
+        proposal: &Proposal,
+        key: Option<&IdempotencyKey>,
+        chosen: Vec<Chosen>,
+        work: Work,
+    ) -> Result<Order, ServiceError> {
+        let services = &self.services;
         let states = services.states(&chosen, services.config().limits.look).await;
-        let markers = states
-            .into_iter()
-            .map(|state| state.and_then(|state| state.marker).map(|marker| marker.0));
-        let marked: Vec<_> = accounts.into_iter().zip(markers).collect();
+        let marker = |state: Option<AccountState>| state.and_then(|state| state.marker).map(|marker| marker.0);
+        let ids = chosen.iter().map(|chosen| chosen.account.id);
+        let marked: Vec<_> = ids.zip(states.into_iter().map(marker)).collect();
 
         let now = services.now();
         let mut tx = services.store().write().await?;
         let authority = self.authorise(&mut tx, evidence, now).await?;
-        let id = services.draw(|rng| ResetId::generate(now, rng));
+        let reset = services.draw(|rng| ResetId::generate(now, rng));
         let order = Order {
-            id: ChangeId::Reset(id),
+            id: ChangeId::Reset(reset),
             origin: self.origin(Some(authority.user())),
             chosen,
             work,
@@ -87,13 +102,13 @@ impl Visit {
         };
         services.commit_intent(&mut tx, &intent, &marked).await?;
         let intended = EventKind::ResetIntended {
-            reset: id,
-            systems: names(&order.chosen),
+            reset,
+            systems: order.systems(),
             evidence: authority.evidence(),
         };
         services.record(&mut tx, &order.origin, now, intended).await?;
         tx.commit().await?;
-        services.execute(order).await
+        Ok(order)
     }
 
     /// An intent as every kind of change begins.
@@ -184,12 +199,7 @@ impl Services {
     }
 
     /// The accounts of an earlier change whose outcome is unknown, as an order.
-    async fn order_again(
-        &self,
-        intent: &Intent,
-        work: Work,
-        origin: crate::identity::event::Origin,
-    ) -> Result<Order, ServiceError> {
+    async fn order_again(&self, intent: &Intent, work: Work, origin: Origin) -> Result<Order, ServiceError> {
         let mut tx = self.store().read().await?;
         let items = reset::items(&mut tx, intent.id).await?;
         let unknown = items
@@ -198,7 +208,7 @@ impl Services {
         let chosen = unknown.filter_map(|item| {
             Some(Chosen {
                 target: self.target(&item.target)?.clone(),
-                account: crate::store::account::Account {
+                account: Account {
                     id: item.account_id,
                     user: intent.user,
                     target: item.target,
@@ -224,8 +234,4 @@ async fn earlier(
         Some(key) => Ok(reset::by_idempotency_key(tx, authority.user(), &key.0).await?),
         None => Ok(None),
     }
-}
-
-pub(super) fn names(chosen: &[Chosen]) -> Vec<String> {
-    chosen.iter().map(|chosen| chosen.account.target.clone()).collect()
 }

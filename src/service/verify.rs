@@ -5,12 +5,12 @@
 //! goes on for one answer at a time.
 
 use super::lockouts::Watched;
-use super::visit::{Claim, Loaded, Progress, Round, State, subject_of};
+use super::visit::{Charged, Claim, Loaded, Progress, Round, State, subject_of};
 use super::{ServiceError, Services, Visit};
 use crate::digit::Digits;
 use crate::identity::answer::Answer;
 use crate::identity::answer_hash::{AnswerContext, AnswerHash, Verdict};
-use crate::identity::attempt::{Attempt, Claimed, Outcome as AttemptOutcome, Passed};
+use crate::identity::attempt::{Attempt, AttemptProgress, Claimed, Outcome as AttemptOutcome, Passed};
 use crate::identity::event::EventKind;
 use crate::identity::evidence::Evidence;
 use crate::identity::ids::{AttemptId, QuestionId};
@@ -232,64 +232,59 @@ impl Visit {
         right: bool,
         now: Timestamp,
     ) -> Result<Step, ServiceError> {
-        let services = &self.services;
-        let mut events = vec![verdict_event(asked, right)];
-        let round = &asked.round;
-        let claim = asked.claim.clone();
-        let mut attempt = resume(services, asked, state)?;
-        if round.asked + 1 < round.questions.len() {
+        let mut attempt = resume(&self.services, asked, state)?;
+        let mut step = if asked.round.asked + 1 < asked.round.questions.len() {
             attempt.answer(right, || Ok(()));
-            let round = round.at(attempt.progress(), round.charged.clone());
-            return Ok(Step {
-                progress: Progress::Asking { claim, round },
-                events,
+            Step {
+                progress: asked.on(attempt.progress(), asked.round.charged.clone()),
+                events: Vec::new(),
                 answered: Answered::More,
-            });
-        }
-        let charged = round.charged.as_ref().ok_or(ServiceError::NoVisit)?;
-        let mut watched = Watched::load(services, tx, state, &claim).await?;
+            }
+        } else {
+            self.last_answer(tx, state, asked, attempt, right, now).await?
+        };
+        step.events.insert(0, verdict_event(asked, right));
+        Ok(step)
+    }
+
+    /// The last answer of a round: what the round was charged to hears how it ended.
+    async fn last_answer(
+        &self,
+        tx: &mut Transaction,
+        state: &State,
+        asked: &Asked,
+        mut attempt: Attempt,
+        right: bool,
+        now: Timestamp,
+    ) -> Result<Step, ServiceError> {
+        let services = &self.services;
+        let charged = asked.round.charged.as_ref().ok_or(ServiceError::NoVisit)?;
+        let mut watched = Watched::load(services, tx, state, &asked.claim).await?;
         let mut next = None;
         let outcome = attempt.answer(right, || {
             watched.failed(services, charged, now);
             next = Some(watched.begin(services, now)?);
             Ok(())
         });
-        let unverified = |reason: &str| EventKind::UserNotVerified {
-            attempt: asked.round.attempt,
-            reason: reason.to_owned(),
-        };
-        let (progress, answered) = match outcome {
+        let mut step = match outcome {
             AttemptOutcome::Passed(passed) => {
                 watched.passed(services, charged, now);
-                let evidence = self.mint(tx, passed, now).await?;
-                events.push(EventKind::UserVerified {
-                    attempt: evidence.attempt(),
-                    evidence: evidence.id(),
-                });
-                let user = evidence.user();
-                (Progress::Passed { user }, Answered::Passed(evidence))
+                Step::passed(self.mint(tx, passed, now).await?)
             }
-            AttemptOutcome::Retry => {
-                let round = round.at(attempt.progress(), next);
-                (Progress::Asking { claim, round }, Answered::Retry)
-            }
-            AttemptOutcome::Locked => {
-                events.push(unverified("locked"));
-                (Progress::Closed, Answered::Locked)
-            }
+            AttemptOutcome::Retry => Step {
+                progress: asked.on(attempt.progress(), next),
+                events: Vec::new(),
+                answered: Answered::Retry,
+            },
+            AttemptOutcome::Locked => Step::closed(asked, "locked", Answered::Locked),
             AttemptOutcome::Failed | AttemptOutcome::More => {
                 watched.failed(services, charged, now);
-                events.push(unverified("wrong answers"));
-                (Progress::Closed, Answered::Failed)
+                Step::closed(asked, "wrong answers", Answered::Failed)
             }
         };
         watched.save(tx).await?;
-        events.extend(watched.events(services, state, now));
-        Ok(Step {
-            progress,
-            events,
-            answered,
-        })
+        step.events.extend(watched.events(services, state, now));
+        Ok(step)
     }
 
     async fn mint(&self, tx: &mut Transaction, passed: Passed, now: Timestamp) -> Result<Evidence, ServiceError> {
@@ -316,6 +311,40 @@ struct Step {
     progress: Progress,
     events: Vec<EventKind>,
     answered: Answered,
+}
+
+impl Asked {
+    /// The attempt goes on from here.
+    fn on(&self, progress: AttemptProgress, charged: Option<Charged>) -> Progress {
+        Progress::Asking {
+            claim: self.claim.clone(),
+            round: self.round.at(progress, charged),
+        }
+    }
+}
+
+impl Step {
+    fn passed(evidence: Evidence) -> Self {
+        Self {
+            progress: Progress::Passed { user: evidence.user() },
+            events: vec![EventKind::UserVerified {
+                attempt: evidence.attempt(),
+                evidence: evidence.id(),
+            }],
+            answered: Answered::Passed(evidence),
+        }
+    }
+
+    fn closed(asked: &Asked, reason: &str, answered: Answered) -> Self {
+        Self {
+            progress: Progress::Closed,
+            events: vec![EventKind::UserNotVerified {
+                attempt: asked.round.attempt,
+                reason: reason.to_owned(),
+            }],
+            answered,
+        }
+    }
 }
 
 fn verdict_event(asked: &Asked, right: bool) -> EventKind {
