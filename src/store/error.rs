@@ -7,7 +7,7 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum StoreError {
     /// The file cannot be created or its mode cannot be set.
-    #[error("cannot use database file {path}; check that the directory exists and that this user may write to it")]
+    #[error("cannot use database file {path}; check that it or its directory exists and that this user may use it")]
     File {
         /// Which file.
         path: PathBuf,

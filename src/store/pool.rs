@@ -61,9 +61,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::File`] when the file cannot be made, [`StoreError::Migration`] when the tables are not ours.
     pub async fn open(config: &Config) -> Result<Self, StoreError> {
-        static DRIVERS: Once = Once::new();
-        DRIVERS.call_once(sqlx::any::install_default_drivers);
-
+        install_drivers();
         create_private(&config.path).map_err(|source| StoreError::File {
             path: config.path.clone(),
             source,
@@ -82,6 +80,29 @@ impl Store {
             .run(&pool)
             .await
             .map_err(StoreError::Migration)?;
+        Ok(Self {
+            pool,
+            writers: Arc::default(),
+        })
+    }
+
+    /// Opens a database that is there, to look only: nothing is created, migrated or written. For tools that check what
+    /// they do not trust, such as the audit log of a copy.
+    ///
+    /// # Errors
+    /// [`StoreError::File`] when there is no such file.
+    pub async fn open_read_only(config: &Config) -> Result<Self, StoreError> {
+        install_drivers();
+        std::fs::metadata(&config.path).map_err(|source| StoreError::File {
+            path: config.path.clone(),
+            source,
+        })?;
+        let options: AnyConnectOptions = format!("{}?mode=ro", sqlite_url(&config.path)).parse()?;
+        let pool = AnyPoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(config.busy_timeout)
+            .connect_with(options)
+            .await?;
         Ok(Self {
             pool,
             writers: Arc::default(),
@@ -142,6 +163,11 @@ impl std::fmt::Debug for Transaction {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Transaction")
     }
+}
+
+fn install_drivers() {
+    static DRIVERS: Once = Once::new();
+    DRIVERS.call_once(sqlx::any::install_default_drivers);
 }
 
 /// WAL: readers go on while somebody writes. `synchronous = full`: a committed intent survives a power cut, which
@@ -233,6 +259,22 @@ mod tests {
             let mode = std::fs::metadata(&name).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{name:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn looking_creates_and_changes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = Config::new(directory.path().join("a.db"));
+        assert!(matches!(
+            Store::open_read_only(&config).await,
+            Err(StoreError::File { .. })
+        ));
+        assert!(!config.path.exists());
+        Store::open(&config).await.unwrap();
+        let looking = Store::open_read_only(&config).await.unwrap();
+        let mut tx = looking.read().await.unwrap();
+        assert_eq!(setting::find(&mut tx, "a").await.unwrap(), None);
+        assert!(setting::put(&mut tx, "a", "b").await.is_err());
     }
 
     #[tokio::test]
