@@ -116,19 +116,27 @@ impl Visit {
     /// Compares what the caller keyed with the keypad form of the proposal, in a time that depends on the lengths only.
     ///
     /// # Errors
-    /// When the database fails.
+    /// [`ServiceError::NotVerified`], [`ServiceError::ForeignProposal`].
     pub async fn check_readback(
         &self,
         evidence: &Evidence,
         proposal: &Proposal,
         digits: &Digits,
     ) -> Result<ReadBack, ServiceError> {
+        let services = &self.services;
+        let now = services.now();
+        let mut tx = services.store().write().await?;
+        let authority = self.authorise(&mut tx, evidence, now).await?;
+        if proposal.evidence != authority.evidence() {
+            return Err(ServiceError::ForeignProposal);
+        }
         let (expected, keyed) = (keypad_form(&proposal.password).to_secret(), digits.to_secret());
         let matched = bool::from(expected.expose().as_bytes().ct_eq(keyed.expose().as_bytes()));
-        let origin = self.origin(Some(evidence.user()));
-        self.services
-            .record_event(&origin, EventKind::PasswordReadBack { matched })
+        let origin = self.origin(Some(authority.user()));
+        services
+            .record(&mut tx, &origin, now, EventKind::PasswordReadBack { matched })
             .await?;
+        tx.commit().await?;
         Ok(if matched { ReadBack::Match } else { ReadBack::Mismatch })
     }
 }

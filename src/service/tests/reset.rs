@@ -269,6 +269,24 @@ async fn proposals_differ_are_limited_and_can_be_read_back() {
 }
 
 #[tokio::test]
+async fn a_read_back_needs_live_evidence_of_the_same_visit() {
+    let house = House::build().await;
+    let (visit, evidence) = house.verified("1001").await;
+    let proposed = proposal(&visit, &evidence).await;
+    let keys = digits("123");
+    let (other, other_evidence) = house.verified("1002").await;
+    assert!(matches!(
+        other.check_readback(&other_evidence, &proposed, &keys).await,
+        Err(ServiceError::ForeignProposal)
+    ));
+    visit.end().await.unwrap();
+    assert!(matches!(
+        visit.check_readback(&evidence, &proposed, &keys).await,
+        Err(ServiceError::NotVerified)
+    ));
+}
+
+#[tokio::test]
 async fn a_user_without_accounts_has_nothing_to_reset() {
     let house = House::build().await;
     let csv = "login,employee_number,answer.First number?,answer.Second number?,answer.Third number?\n\
