@@ -35,6 +35,8 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
+use crate::secret::Secret;
+
 /// One thing that is wrong in a file, told so that a person can mend it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Mistake {
@@ -162,6 +164,18 @@ impl<'d, 'i> Table<'d, 'i> {
                 self.mistake(key, error.message().trim().replace('\n', ", "));
                 None
             }
+        }
+    }
+
+    /// A secret that must be there; what is wrong with it is told without the value.
+    pub fn secret(&mut self, key: &'static str, what: &str) -> Option<Secret> {
+        match self.entry(key).map(|value| value.get_ref().as_str()) {
+            Some(Some(text)) => Some(Secret::new(text.to_owned())),
+            Some(None) => {
+                self.mistake(key, "must be a text in quotes");
+                None
+            }
+            None => self.required(key, what),
         }
     }
 
@@ -461,6 +475,14 @@ mod tests {
                 "f.toml:2: list: must be a list of tables, each written as [[list]]",
             ]
         );
+    }
+
+    #[test]
+    fn a_secret_of_the_wrong_type_is_not_repeated() {
+        let found = mistakes_of("password = 4711\n", |root| {
+            assert!(root.secret("password", "a password").is_none())
+        });
+        assert_eq!(found, ["f.toml:1: password: must be a text in quotes"]);
     }
 
     #[test]

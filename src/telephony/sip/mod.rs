@@ -29,5 +29,10 @@ pub mod trunk;
 mod dialog;
 mod transaction;
 
-pub use driver::{Call, IncomingCall, OutgoingCallRequest, SipConfig, SipHandle, SipStack};
-pub use endpoint::{CallEvent, CallInfo, EndCause, InfoKind, ReinviteId};
+pub use digest::Credentials;
+pub use driver::{
+    Call, IncomingCall, InviteError, Listen, OutgoingCallRequest, SipConfig, SipHandle, SipStack, StartError, resolve,
+    route_to,
+};
+pub use endpoint::{CallEvent, CallInfo, EndCause, EndpointConfig, InfoKind, LocalAddress, ReinviteId};
+pub use transport::Transport;

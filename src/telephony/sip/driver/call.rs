@@ -54,40 +54,12 @@ impl SipHandle {
         }
     }
 
-    /// Where a call to `target` would go: the address in the URI, or what its name resolves to.
-    ///
-    /// # Errors
-    /// [`InviteError::Target`].
-    pub async fn resolve(&self, target: &str) -> Result<(Transport, SocketAddr), InviteError> {
-        let bad = || InviteError::Target {
-            target: target.to_owned(),
-        };
-        let uri = Uri::parse(target)
-            .ok()
-            .filter(|uri| uri.scheme() == Scheme::Sip)
-            .ok_or_else(bad)?;
-        let is_tcp = uri
-            .param("transport")
-            .is_some_and(|transport| transport.eq_ignore_ascii_case("tcp"));
-        let transport = if is_tcp { Transport::Tcp } else { Transport::Udp };
-        let port = uri.port().unwrap_or(5060);
-        let remote = match uri.host() {
-            Host::Ip(ip) => SocketAddr::new(ip, port),
-            Host::Name(name) => tokio::net::lookup_host((name, port))
-                .await
-                .map_err(|_| bad())?
-                .next()
-                .ok_or_else(bad)?,
-        };
-        Ok((transport, remote))
-    }
-
     /// Places a call.
     ///
     /// # Errors
     /// [`InviteError`] when the target cannot be reached from here, or there are as many calls as there may be.
     pub async fn invite(&self, request: OutgoingCallRequest) -> Result<Call, InviteError> {
-        let (transport, remote) = self.resolve(&request.target).await?;
+        let (transport, remote) = resolve(&request.target).await?;
         let flow = self
             .flow_to(transport, remote)
             .ok_or(InviteError::NoListener { transport, remote })?;
@@ -174,6 +146,34 @@ impl SipHandle {
         self.requests.send(Request::Stats(reply)).await.ok()?;
         answer.await.ok()
     }
+}
+
+/// Where a call to `target` would go: the address in the URI, or what its name resolves to.
+///
+/// # Errors
+/// [`InviteError::Target`].
+pub async fn resolve(target: &str) -> Result<(Transport, SocketAddr), InviteError> {
+    let bad = || InviteError::Target {
+        target: target.to_owned(),
+    };
+    let uri = Uri::parse(target)
+        .ok()
+        .filter(|uri| uri.scheme() == Scheme::Sip)
+        .ok_or_else(bad)?;
+    let is_tcp = uri
+        .param("transport")
+        .is_some_and(|transport| transport.eq_ignore_ascii_case("tcp"));
+    let transport = if is_tcp { Transport::Tcp } else { Transport::Udp };
+    let port = uri.port().unwrap_or(5060);
+    let remote = match uri.host() {
+        Host::Ip(ip) => SocketAddr::new(ip, port),
+        Host::Name(name) => tokio::net::lookup_host((name, port))
+            .await
+            .map_err(|_| bad())?
+            .next()
+            .ok_or_else(bad)?,
+    };
+    Ok((transport, remote))
 }
 
 fn host_text(ip: IpAddr) -> String {

@@ -38,7 +38,8 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-pub use call::{Call, CallError, IncomingCall, InviteError, OutgoingCallRequest, SipHandle};
+pub use call::{Call, CallError, IncomingCall, InviteError, OutgoingCallRequest, SipHandle, resolve};
+pub use udp::route_to;
 
 use self::connections::Connections;
 use self::core::Core;

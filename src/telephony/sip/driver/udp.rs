@@ -91,7 +91,7 @@ impl Routes {
 }
 
 /// Asks the routing table; sends nothing.
-pub(super) fn route_to(remote: SocketAddr) -> Option<IpAddr> {
+pub fn route_to(remote: SocketAddr) -> Option<IpAddr> {
     let any: IpAddr = if remote.is_ipv4() {
         Ipv4Addr::UNSPECIFIED.into()
     } else {

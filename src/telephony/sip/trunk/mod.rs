@@ -15,7 +15,9 @@ use super::admission::Rate;
 use super::digest::Users;
 
 pub use called::CalledPattern;
-pub use file::{Mistake, load_directory, parse};
+pub use file::{load_directory, parse};
+
+use crate::checked_toml::Mistake;
 
 /// One trunk.
 #[derive(Clone, Debug)]
@@ -106,12 +108,16 @@ impl Trunks {
         for (index, trunk) in trunks.iter().enumerate() {
             for network in trunk.networks.iter().map(IpNet::trunc) {
                 match networks.iter().find(|(other, _)| *other == network) {
-                    Some(&(_, other)) if other != index => mistakes.push(Mistake::new(
-                        &trunk.name,
-                        "networks",
-                        format!("{network} belongs to trunk `{}` already", trunks[other].name),
-                        "give each trunk networks of its own; a longer prefix wins over a shorter one".into(),
-                    )),
+                    Some(&(_, other)) if other != index => mistakes.push(Mistake {
+                        file: format!("{}.toml", trunk.name).into(),
+                        line: None,
+                        key: "networks".to_owned(),
+                        message: format!(
+                            "{network} belongs to trunk {:?} already; give each trunk networks of its own, a longer prefix \
+                             wins over a shorter one",
+                            trunks[other].name
+                        ),
+                    }),
                     Some(_) => {}
                     None => networks.push((network, index)),
                 }
@@ -192,7 +198,7 @@ mod tests {
         let clash = Trunks::new(vec![trunk("a", "\"10.0.0.0/8\""), trunk("b", "\"10.0.0.1/8\"")]).expect_err("clash");
         assert_eq!(clash.len(), 1);
         assert!(
-            clash[0].to_string().contains("belongs to trunk `a` already"),
+            clash[0].to_string().contains("belongs to trunk \"a\" already"),
             "{}",
             clash[0]
         );
