@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
+use tokio::sync::mpsc;
 
 use super::playlist::{PlaybackId, Playlist};
 use super::record::Tap;
 use crate::digit::Digit;
+use crate::telephony::codec::Codec;
 use crate::telephony::sdp::Negotiated;
 
 /// What to send while nothing is played.
@@ -93,6 +95,19 @@ pub enum Command {
     Reconfigure(Box<Negotiated>),
     /// Begins to record, in the place of an earlier recording; `None` ends it.
     Record(Option<Box<Tap>>),
+    /// Hands over everything that is heard (test phone).
+    Listen(mpsc::Sender<HeardAudio>),
+}
+
+/// A packet of received audio, for a test phone that wants to know what was said.
+#[derive(Clone, Debug)]
+pub struct HeardAudio {
+    /// When it arrived.
+    pub at: Instant,
+    /// How it is encoded.
+    pub codec: Codec,
+    /// The payload.
+    pub payload: Box<[u8]>,
 }
 
 /// What a session tells. Never says more of a key than its redacted [`Digit`].

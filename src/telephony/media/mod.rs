@@ -32,7 +32,7 @@ mod session;
 mod sound;
 mod stats;
 
-pub use config::{Command, FirstSend, MediaEvent, SessionConfig, Silence, SoundDetection};
+pub use config::{Command, FirstSend, HeardAudio, MediaEvent, SessionConfig, Silence, SoundDetection};
 pub use driver::{EngineConfig, EngineStats, LATENESS_BOUNDS, Lease, MediaEngine, MediaError, MediaHandle};
 pub use playlist::{OnKey, PlaybackId, Playlist, Privacy, Segment};
 pub use record::{RecordError, Recorder, Recording, Seat, Tap};

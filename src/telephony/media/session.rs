@@ -20,8 +20,9 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
+use tokio::sync::mpsc;
 
-use super::config::{Command, FirstSend, MediaEvent, SessionConfig, SoundDetection};
+use super::config::{Command, FirstSend, HeardAudio, MediaEvent, SessionConfig, SoundDetection};
 use super::latch::Latch;
 use super::outgoing::{Outgoing, Sent};
 use super::payload::{PayloadKind, PayloadMap};
@@ -31,7 +32,7 @@ use super::reporter::Reporter;
 use super::sound::SoundDetector;
 use super::stats::SessionStats;
 use crate::digit::Digit;
-use crate::telephony::codec::{CLOCK_RATE, samples_per};
+use crate::telephony::codec::{CLOCK_RATE, Codec, samples_per};
 use crate::telephony::dtmf::{EventPacket, EventReceiver, KeyUpdate, PressMerger, PressSource};
 use crate::telephony::rtp::{Header, Packet, ReceiveStream, rtcp};
 use crate::telephony::sdp::{MAX_PACKET_TIME, MIN_PACKET_TIME, Negotiated};
@@ -80,6 +81,7 @@ pub struct Session {
     reporter: Reporter,
     sound: Option<SoundDetector>,
     tap: Option<Box<Tap>>,
+    listener: Option<mpsc::Sender<HeardAudio>>,
     deadline: Instant,
     last_life: Instant,
     lost_told: bool,
@@ -105,6 +107,7 @@ impl Session {
             reporter: Reporter::new(first_tick, &mut rng),
             sound: (config.sound_detection == SoundDetection::On).then(SoundDetector::default),
             tap: None,
+            listener: None,
             deadline: first_tick,
             last_life: first_tick,
             lost_told: false,
@@ -149,6 +152,7 @@ impl Session {
             Command::InfoDigit(digit) => self.report_press(PressSource::Info, digit, now),
             Command::Reconfigure(agreed) => self.reconfigure(*agreed, now),
             Command::Record(tap) => self.set_tap(tap),
+            Command::Listen(listener) => self.listener = Some(listener),
         }
     }
 
@@ -232,6 +236,7 @@ impl Session {
                 if let Some(tap) = &mut self.tap {
                     tap.received(arrival, header, codec, packet.payload);
                 }
+                self.hand_over(codec, packet.payload, arrival);
                 let began = self
                     .sound
                     .as_mut()
@@ -241,6 +246,21 @@ impl Session {
             PayloadKind::TelephoneEvent => self.handle_event(packet, arrival),
             PayloadKind::ComfortNoise => self.stats.comfort_noise += 1,
             PayloadKind::Unknown => {}
+        }
+    }
+
+    /// A listener that is too slow misses packets; the call does not wait for it.
+    fn hand_over(&mut self, codec: Codec, payload: &[u8], at: Instant) {
+        let Some(listener) = &self.listener else { return };
+        if listener
+            .try_send(HeardAudio {
+                at,
+                codec,
+                payload: payload.into(),
+            })
+            .is_err()
+        {
+            self.count_undelivered();
         }
     }
 
