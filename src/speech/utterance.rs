@@ -17,7 +17,7 @@ pub enum Part {
 }
 
 /// Who may hear, record or print an utterance.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Privacy {
     /// Everyone.
     Public,
@@ -73,6 +73,18 @@ impl Utterance {
     /// Appends a pause.
     pub fn push_pause(&mut self, pause: Duration) {
         self.parts.push(Part::Pause(pause));
+    }
+
+    /// Appends another utterance; the stricter privacy holds for both.
+    pub fn append(&mut self, other: &Self) {
+        self.privacy = self.privacy.max(other.privacy);
+        let mut transcript = other.transcript();
+        for part in &other.parts {
+            match part {
+                Part::Clip(clip) => self.push_clip(clip.clone(), std::mem::take(&mut transcript)),
+                Part::Pause(pause) => self.push_pause(*pause),
+            }
+        }
     }
 
     /// What to play.

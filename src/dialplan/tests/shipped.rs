@@ -2,8 +2,8 @@
 
 use super::*;
 
-/// The texts of all flow prompts, as they stand in the file.
-const PROMPTS: &str = include_str!("../../../prompts/en-US/flow-prompts.toml");
+/// The texts of all prompts, as they stand in the file.
+const PROMPTS: &str = include_str!("../../../prompts/en-US/prompts.toml");
 
 fn prompts() -> Vec<(PromptId, String)> {
     let tables: toml::Table = PROMPTS.parse().unwrap();
@@ -18,6 +18,7 @@ fn collect(prefix: &str, table: &toml::Table, prompts: &mut Vec<(PromptId, Strin
             ("text", toml::Value::String(text)) => {
                 prompts.push((PromptId::parse(prefix.trim_end_matches('.')).unwrap(), text.clone()));
             }
+            ("say", toml::Value::String(_)) => {}
             (_, toml::Value::Table(inner)) => collect(&format!("{prefix}{key}."), inner, prompts),
             _ => panic!("{prefix}{key} is neither a text nor a table"),
         }

@@ -17,7 +17,7 @@ use self::alphabet::{Member, alphabet};
 use self::count::{Needs, Words};
 use super::keypad;
 use super::policy::{Class, Dictionary, MergedPolicy, Person, Policy, likeness};
-use crate::digit::{Digit, Digits};
+use crate::digit::Digits;
 use crate::secret::Secret;
 
 /// How strong generated passwords are.
@@ -261,12 +261,13 @@ pub fn group_sizes(length: usize) -> Vec<usize> {
         .collect()
 }
 
-/// What a caller keys to read a password back: the key of each letter (E.161), digits themselves, star for all else.
+/// What a caller keys to read a password back: the key of each letter (E.161), digits themselves. Symbols
+/// have no key and are left out: star starts an entry over.
 /// Not longer than [`Digits::MAX_LEN`].
 #[must_use]
 pub fn keypad_form(password: &Secret) -> Digits {
     let keys = password.expose().chars();
-    keys.map(|c| keypad::key_of(c).unwrap_or(Digit::Star)).collect()
+    keys.filter_map(keypad::key_of).collect()
 }
 
 #[cfg(test)]
@@ -419,9 +420,9 @@ mod tests {
     }
 
     #[test]
-    fn the_keypad_form_has_one_key_for_each_character() {
+    fn the_keypad_form_has_one_key_for_each_letter_and_digit() {
         let form = keypad_form(&Secret::new("Dh7$2R4?m".into()));
-        assert_eq!(Some(form), Digits::parse("347*274*6"));
+        assert_eq!(Some(form), Digits::parse("3472746"));
     }
 
     #[test]
