@@ -21,7 +21,6 @@ mod call_record;
 mod change;
 mod config;
 mod decoys;
-pub mod demo;
 mod end;
 mod entropy;
 mod error;
@@ -75,7 +74,10 @@ pub use unlock::Unlocked;
 pub use verify::{Answered, NextQuestion};
 pub use visit::Visit;
 
+pub use crate::store::call::{CallEnd, CallRecord, CallStart};
+
 use crate::identity::answer_hash::AnswerHasher;
+use crate::identity::ids::CallId;
 use crate::identity::pepper::Peppers;
 use crate::identity::policy::Dictionary;
 use crate::integration::target::Target;
@@ -151,6 +153,13 @@ impl Services {
             owner,
             tasks: TaskTracker::new(),
         })))
+    }
+
+    /// A number for a call, the same in records, events and logs.
+    #[must_use]
+    pub fn new_call_id(&self) -> CallId {
+        let now = self.now();
+        self.draw(|rng| CallId::generate(now, rng))
     }
 
     /// What was done so far.

@@ -6,23 +6,23 @@ use super::*;
 use crate::integration::target::Verdict;
 use crate::integration::target::embedded::{Directories, Rules};
 
-async fn demo(folder: &tempfile::TempDir) -> (Services, Directories, Vec<demo::Person>) {
+async fn demo(folder: &tempfile::TempDir) -> (Services, Directories, Vec<invented::Person>) {
     let clock = Arc::new(ManualClock::new(START));
     let path = folder.path().join("directory.db");
     let cheap = Params::new(8, 1, 1, None).unwrap();
     let directories = Directories::open(&path, clock.clone(), cheap).await.unwrap();
     let target = |name: &&str| -> Arc<dyn Target> { Arc::new(directories.target(name, Rules::default())) };
-    let targets = demo::SYSTEMS.iter().map(target).collect();
+    let targets = invented::SYSTEMS.iter().map(target).collect();
     let config = Config {
         limits: ChangeLimits::default(),
         ..config()
     };
     let services = open(folder, clock, config, targets).await;
-    let people = demo::seed(&services, &directories).await.unwrap();
+    let people = invented::seed(&services, &directories).await.unwrap();
     (services, directories, people)
 }
 
-async fn verify(visit: &Visit, person: &demo::Person) -> Answered {
+async fn verify(visit: &Visit, person: &invented::Person) -> Answered {
     loop {
         let NextQuestion::Ask(question) = visit.next_question().await.unwrap() else {
             panic!("nobody can be verified");
@@ -53,8 +53,8 @@ async fn the_old_password_goes_and_the_new_one_comes_on_all_systems() {
         let report = visit.reset(&evidence, &proposal, None).await.unwrap();
         assert_eq!(report.summary(), Summary::All, "{report:?}");
         let systems: Vec<_> = report.accounts.iter().map(|account| account.system.as_str()).collect();
-        assert_eq!(systems, demo::SYSTEMS);
-        for system in demo::SYSTEMS {
+        assert_eq!(systems, invented::SYSTEMS);
+        for system in invented::SYSTEMS {
             let directory = directories.target(system, Rules::default());
             let old = directory.verify(&person.login, &person.old_password).await.unwrap();
             let new = directory.verify(&person.login, proposal.password()).await.unwrap();
@@ -77,7 +77,7 @@ async fn people_with_one_keypad_form_are_told_apart_by_their_extension() {
 async fn seeding_twice_gives_everything_back() {
     let folder = tempfile::tempdir().unwrap();
     let (services, directories, people) = demo(&folder).await;
-    let again = demo::seed(&services, &directories).await.unwrap();
+    let again = invented::seed(&services, &directories).await.unwrap();
     assert_eq!(again.len(), people.len());
     let visit = arrive(&services, None).await;
     visit.identify(&digits("4711")).await.unwrap();

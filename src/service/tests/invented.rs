@@ -1,11 +1,9 @@
-//! Invented people for demonstrations and tests: they have accounts on three systems of the embedded directory, and
+//! Invented people for tests: they have accounts on three systems of the embedded directory, and
 //! answers that are no secret.
 //!
 //! Two of each person's questions have a recording, one is spoken by a synthesizer. Nothing of this belongs into a
 //! database that real people depend on.
 
-use super::people::{Enrolment, NewQuestion, NewUser, PeopleError};
-use super::{ServiceError, Services};
 use crate::digit::Digits;
 use crate::identity::event::{Actor, Door, Origin};
 use crate::identity::question::{Channel, Origin as QuestionOrigin, Question};
@@ -13,28 +11,30 @@ use crate::identity::user::Login;
 use crate::integration::target::TargetError;
 use crate::integration::target::embedded::{Directories, Rules};
 use crate::secret::Secret;
+use crate::service::people::{Enrolment, NewQuestion, NewUser, PeopleError};
+use crate::service::{ServiceError, Services};
 
 /// The systems, as callers hear them.
-pub const SYSTEMS: [&str; 3] = ["Active Directory", "Mail", "Payroll"];
+pub(super) const SYSTEMS: [&str; 3] = ["Active Directory", "Mail", "Payroll"];
 
 /// Somebody who can call.
 #[derive(Clone, Debug)]
-pub struct Person {
+pub(super) struct Person {
     /// What they sign in with, on every system.
-    pub login: String,
+    pub(super) login: String,
     /// Full name.
-    pub name: String,
+    pub(super) name: String,
     /// What they key to identify themselves.
-    pub employee_number: String,
+    pub(super) employee_number: String,
     /// The password that they have forgotten.
-    pub old_password: Secret,
+    pub(super) old_password: Secret,
     /// What they key in answer to each question.
-    pub answers: Vec<(Question, Digits)>,
+    pub(super) answers: Vec<(Question, Digits)>,
 }
 
 /// Why there are no invented people.
 #[derive(Debug, thiserror::Error)]
-pub enum DemoError {
+pub(super) enum DemoError {
     /// Passline did not take them.
     #[error("cannot add an invented user")]
     People(#[from] PeopleError),
@@ -47,7 +47,7 @@ pub enum DemoError {
 ///
 /// # Errors
 /// When a database cannot be written.
-pub async fn seed(services: &Services, directories: &Directories) -> Result<Vec<Person>, DemoError> {
+pub(super) async fn seed(services: &Services, directories: &Directories) -> Result<Vec<Person>, DemoError> {
     let questions = [
         add(
             services,

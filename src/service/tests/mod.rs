@@ -3,6 +3,7 @@
 mod crash;
 mod demonstration;
 mod faults;
+mod invented;
 mod lockout;
 mod nodes;
 mod people;
