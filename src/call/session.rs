@@ -1,0 +1,472 @@
+//! One live call: signalling, media, flow and services together.
+//!
+//! ```text
+//!            ┌──────────── Call (SIP) ─── acknowledged, re-INVITE, INFO, over ───┐
+//!            │                                                                   ▼
+//!   caller ──┤                                                    Interpreter ── outputs ──┬─ play, stop ─▶ media
+//!            │                                                                   ▲         ├─ invoke ─────▶ services
+//!            └──────────── media ──────── key, playback finished, media lost ────┘         └─ ended ──────▶ BYE
+//! ```
+//!
+//! The loop delegates: what to say and where to go next is the interpreter's, who may do what is the services'. An
+//! operation runs beside the loop, so that keys, hold and hang-up are taken while a target system is slow. When the
+//! caller hangs up in the middle of one it is dropped; a reset that has begun goes on in the services by itself.
+
+use std::future::pending;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use super::metrics::Metrics;
+use super::negotiation::{Negotiation, codec_name, status_of};
+use super::operations::{Conversation, Done, OperationError};
+use super::registry::Entry;
+use super::voice::{Slots, Voice};
+use crate::dialplan::operation::{Operation, Slot};
+use crate::dialplan::{self, EndReason, Flow, Input, Interpreter, InvocationId, Output, TransferOutcome};
+use crate::digit::Digits;
+use crate::secret::Secret;
+use crate::service::Visit;
+use crate::telephony::dtmf;
+use crate::telephony::media::{MediaError, MediaEvent, MediaHandle, PlaybackId, Playlist, SessionStats};
+use crate::telephony::sdp::Negotiated;
+use crate::telephony::sip::{Call, CallEvent, EndCause, InfoKind, ReinviteId};
+use crate::time::monotonic;
+
+/// The longest that a goodbye outside of the flow may take.
+const DISMISSAL: Duration = Duration::from_secs(10);
+
+/// What it means when there are no more events.
+const STACK_ENDED: CallEvent = CallEvent::Ended { cause: EndCause::Lost };
+
+/// Why a call ended, in one word of the call record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reason(pub(super) &'static str);
+
+/// A call that was answered and acknowledged, with media flowing.
+pub(super) struct Session<'a> {
+    pub(super) call: &'a mut Call,
+    pub(super) media: MediaHandle,
+    pub(super) media_events: mpsc::Receiver<MediaEvent>,
+    pub(super) negotiation: Negotiation,
+    pub(super) entry: &'a mut Entry,
+    pub(super) metrics: &'a Metrics,
+    pub(super) voice: Arc<Voice>,
+    visits: Arc<OnceLock<Visit>>,
+    talk: Talk,
+}
+
+/// Where the flow is.
+struct Talk {
+    interpreter: Interpreter,
+    /// `None` while an operation has it.
+    conversation: Option<Box<Conversation>>,
+    working: Option<Working>,
+    slots: Slots,
+    playing: Option<(PlaybackId, dialplan::PlaybackId)>,
+    on_hold: bool,
+}
+
+struct Working {
+    id: InvocationId,
+    operation: Operation,
+    since: Instant,
+    work: Pin<Box<dyn Future<Output = (Box<Conversation>, Result<Done, OperationError>)> + Send>>,
+}
+
+/// What wakes the loop.
+enum Happened {
+    Signal(CallEvent),
+    Media(MediaEvent),
+    Worked(Box<Conversation>, Result<Done, OperationError>),
+    Deadline,
+    Dismissed,
+}
+
+/// What is left of a session.
+pub(super) struct Left {
+    pub(super) reason: Reason,
+    pub(super) last_step: String,
+    pub(super) stats: Option<SessionStats>,
+    /// The visit, if an operation has begun one.
+    pub(super) visit: Option<Visit>,
+}
+
+impl Left {
+    /// Of a call that did not come to its flow.
+    pub(super) fn without_flow(reason: Reason, stats: Option<SessionStats>) -> Self {
+        Self {
+            reason,
+            last_step: String::new(),
+            stats,
+            visit: None,
+        }
+    }
+}
+
+/// What a session is made of, besides the flow.
+pub(super) struct Line<'a> {
+    pub(super) call: &'a mut Call,
+    pub(super) media: MediaHandle,
+    pub(super) media_events: mpsc::Receiver<MediaEvent>,
+    pub(super) negotiation: Negotiation,
+    pub(super) agreed: Negotiated,
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn new(
+        line: Line<'a>,
+        flow: Arc<Flow>,
+        conversation: Conversation,
+        voice: Arc<Voice>,
+        entry: &'a mut Entry,
+        metrics: &'a Metrics,
+    ) -> Self {
+        entry.set_codec(codec_name(&line.agreed));
+        Self {
+            call: line.call,
+            media: line.media,
+            media_events: line.media_events,
+            negotiation: line.negotiation,
+            entry,
+            metrics,
+            voice,
+            visits: conversation.visit_cell(),
+            talk: Talk {
+                interpreter: Interpreter::new(flow),
+                conversation: Some(Box::new(conversation)),
+                working: None,
+                slots: Slots::default(),
+                playing: None,
+                on_hold: line.agreed.is_on_hold(),
+            },
+        }
+    }
+
+    /// Carries the call through its flow and hangs up.
+    pub(super) async fn run(mut self) -> Left {
+        self.tell(Input::Established);
+        if self.talk.on_hold {
+            self.tell(Input::Held);
+        }
+        let reason = loop {
+            if let Some(reason) = self.follow().await {
+                break reason;
+            }
+            let happened = self.wait().await;
+            if let Some(reason) = self.react(happened).await {
+                break reason;
+            }
+        };
+        let visit = self.visits.get().cloned();
+        let last_step = self.talk.interpreter.step().to_string();
+        Left {
+            reason,
+            last_step,
+            stats: self.media.close().await,
+            visit,
+        }
+    }
+
+    async fn wait(&mut self) -> Happened {
+        let deadline = self.talk.interpreter.next_deadline();
+        let due = async {
+            match deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+                None => pending().await,
+            }
+        };
+        let working = async {
+            match &mut self.talk.working {
+                Some(working) => working.work.as_mut().await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            event = self.call.next_event() => Happened::Signal(event.unwrap_or(STACK_ENDED)),
+            Some(event) = self.media_events.recv() => Happened::Media(event),
+            (conversation, result) = working => Happened::Worked(conversation, result),
+            () = due => Happened::Deadline,
+            () = self.entry.dismissed() => Happened::Dismissed,
+        }
+    }
+
+    /// Takes what happened; a reason ends the call.
+    async fn react(&mut self, happened: Happened) -> Option<Reason> {
+        match happened {
+            Happened::Signal(event) => return self.signal(event).await,
+            Happened::Media(event) => return self.media(event).await,
+            Happened::Worked(conversation, result) => self.worked(conversation, result),
+            Happened::Deadline => self.tell(Input::Deadline),
+            Happened::Dismissed => return Some(self.dismiss().await),
+        }
+        None
+    }
+
+    fn tell(&mut self, input: Input) {
+        self.talk.interpreter.handle(monotonic(), input);
+    }
+
+    // ---- what the flow wants ----
+
+    /// Does what the interpreter asks for, until it asks for nothing; a reason ends the call.
+    async fn follow(&mut self) -> Option<Reason> {
+        while let Some(output) = self.talk.interpreter.poll_output() {
+            match output {
+                Output::Entered(step) => {
+                    tracing::debug!(dialplan.step = step.as_str(), "step");
+                    self.entry.set_step(step.as_str());
+                }
+                Output::Play {
+                    id, items, barge_in, ..
+                } => {
+                    let playlist = self.voice.playlist(&items, &self.talk.slots, barge_in);
+                    self.play(playlist, id);
+                }
+                Output::StopPlaying => {
+                    self.talk.playing = None;
+                    self.try_media(self.media.stop());
+                }
+                Output::Invoke { id, operation, digits } => self.invoke(id, operation, digits),
+                Output::Transfer(destination) => {
+                    tracing::warn!(
+                        destination = destination.as_str(),
+                        "no transfer destinations are configured"
+                    );
+                    self.tell(Input::TransferDone(TransferOutcome::Failed));
+                }
+                Output::Ended(end) => {
+                    if end.reason.needs_bye() {
+                        self.hang_up().await;
+                    }
+                    return Some(Reason(word_of(end.reason)));
+                }
+            }
+        }
+        None
+    }
+
+    fn play(&mut self, playlist: Playlist, id: dialplan::PlaybackId) {
+        match self.media.play(playlist) {
+            Ok(playback) => self.talk.playing = Some((playback, id)),
+            Err(error) => {
+                // The caller hears nothing, but is not left waiting for the end of it.
+                tracing::warn!(%error, "cannot play");
+                self.tell(Input::PlaybackFinished(id));
+            }
+        }
+    }
+
+    fn invoke(&mut self, id: InvocationId, operation: Operation, digits: Option<Digits>) {
+        let Some(mut conversation) = self.talk.conversation.take() else {
+            // One operation at a time; the interpreter waits for each.
+            self.tell(Input::OperationFailed(id));
+            return;
+        };
+        let work = Box::pin(async move {
+            let result = conversation.perform(operation, digits).await;
+            (conversation, result)
+        });
+        self.talk.working = Some(Working {
+            id,
+            operation,
+            since: monotonic(),
+            work,
+        });
+    }
+
+    fn worked(&mut self, conversation: Box<Conversation>, result: Result<Done, OperationError>) {
+        self.talk.conversation = Some(conversation);
+        let Some(Working {
+            id, operation, since, ..
+        }) = self.talk.working.take()
+        else {
+            return;
+        };
+        let took = monotonic().saturating_duration_since(since);
+        match result {
+            Ok(Done { outcome, slots }) => {
+                tracing::info!(%operation, %outcome, took_ms = took.as_millis(), "operation");
+                self.metrics.operation_done(operation.name(), outcome.name(), took);
+                if matches!(operation, Operation::Reset) {
+                    // What was spelled is live now; it cannot be heard again.
+                    self.talk.slots.clear(Slot::Password);
+                }
+                self.talk.slots.merge(slots);
+                self.tell(Input::OperationDone {
+                    invocation: id,
+                    outcome,
+                });
+            }
+            Err(error) => {
+                tracing::error!(%operation, error = &error as &dyn std::error::Error, "operation failed");
+                self.metrics.operation_done(operation.name(), "error", took);
+                self.tell(Input::OperationFailed(id));
+            }
+        }
+    }
+
+    // ---- what the wire says ----
+
+    async fn signal(&mut self, event: CallEvent) -> Option<Reason> {
+        match event {
+            CallEvent::Info { kind, body } => self.info(kind, &body),
+            CallEvent::Reinvite { id, offer } => self.reinvited(id, offer).await,
+            CallEvent::Acknowledged { sdp } => return self.acknowledged(sdp).await,
+            CallEvent::Ended { cause } => {
+                self.tell(Input::HungUp);
+                return Some(Reason(cause_word(cause)));
+            }
+            CallEvent::Cancelled | CallEvent::Rejected { .. } => {
+                self.tell(Input::HungUp);
+                return Some(Reason("cancelled"));
+            }
+            CallEvent::ReinviteCancelled
+            | CallEvent::Ringing
+            | CallEvent::EarlyMedia { .. }
+            | CallEvent::Answered { .. }
+            | CallEvent::ReinviteAnswered { .. }
+            | CallEvent::ReinviteRejected { .. } => {}
+        }
+        None
+    }
+
+    fn info(&self, kind: InfoKind, body: &Secret) {
+        let content_type = match kind {
+            InfoKind::DtmfRelay => dtmf::info::DTMF_RELAY,
+            InfoKind::Dtmf => dtmf::info::DTMF,
+        };
+        match dtmf::info::parse(content_type, body.expose().as_bytes()) {
+            Ok(press) => self.try_media(self.media.info_digit(press.digit)),
+            Err(_) => tracing::debug!("INFO without a key"),
+        }
+    }
+
+    /// The far end wants hold, resume, another codec or another address.
+    async fn reinvited(&mut self, id: ReinviteId, offer: Option<String>) {
+        let Some(offer) = offer else {
+            let offer = self.negotiation.offer();
+            let _ = self.call.answer_reinvite(id, offer).await;
+            return;
+        };
+        match self.negotiation.answer(&offer) {
+            Ok((answer, agreed)) => {
+                let _ = self.call.answer_reinvite(id, answer).await;
+                self.reconfigure(agreed);
+            }
+            Err(refusal) => {
+                tracing::info!(%refusal, "re-INVITE refused, the session stays as it was");
+                let _ = self.call.reject_reinvite(id, status_of(refusal)).await;
+            }
+        }
+    }
+
+    /// The ACK of a re-INVITE without offer answers ours; any other says nothing new.
+    async fn acknowledged(&mut self, sdp: Option<String>) -> Option<Reason> {
+        let answer = sdp?;
+        match self.negotiation.accept(&answer) {
+            Ok(agreed) => {
+                self.reconfigure(agreed);
+                None
+            }
+            Err(refusal) => {
+                tracing::info!(%refusal, "the answer in the ACK is unusable");
+                self.hang_up().await;
+                Some(Reason("no_media"))
+            }
+        }
+    }
+
+    fn reconfigure(&mut self, agreed: Negotiated) {
+        self.entry.set_codec(codec_name(&agreed));
+        let held = agreed.is_on_hold();
+        self.try_media(self.media.reconfigure(agreed));
+        if held != self.talk.on_hold {
+            self.talk.on_hold = held;
+            self.tell(if held { Input::Held } else { Input::Resumed });
+        }
+    }
+
+    async fn media(&mut self, event: MediaEvent) -> Option<Reason> {
+        match event {
+            MediaEvent::DigitPressed(digit, _) => {
+                self.metrics.digit();
+                self.tell(Input::Digit(digit));
+            }
+            MediaEvent::PlaybackFinished(finished) => {
+                if let Some((_, id)) = self.talk.playing.take_if(|(playback, _)| *playback == finished) {
+                    self.tell(Input::PlaybackFinished(id));
+                }
+            }
+            MediaEvent::MediaLost => {
+                tracing::info!("nothing was heard from the caller for the media time-out");
+                self.hang_up().await;
+                self.tell(Input::HungUp);
+                return Some(Reason("media_lost"));
+            }
+            MediaEvent::PlaybackStopped(_)
+            | MediaEvent::KeysSent
+            | MediaEvent::SoundBegan(_)
+            | MediaEvent::SoundEnded(_) => {}
+        }
+        None
+    }
+
+    /// Says goodbye on behalf of a program that is about to stop, and hangs up.
+    async fn dismiss(&mut self) -> Reason {
+        self.tell(Input::HungUp);
+        if let Ok(goodbye) = self.media.play(self.voice.prompt("error.closing")) {
+            let finished = async {
+                loop {
+                    tokio::select! {
+                        event = self.media_events.recv() => match event {
+                            Some(MediaEvent::PlaybackFinished(id)) if id == goodbye => return,
+                            None => return,
+                            Some(_) => {}
+                        },
+                        event = self.call.next_event() => if event.is_none_or(|event| event.is_last()) { return },
+                    }
+                }
+            };
+            // If it takes longer, the caller has heard most of it.
+            let _ = tokio::time::timeout(DISMISSAL, finished).await;
+        }
+        self.hang_up().await;
+        Reason("dismissed")
+    }
+
+    /// If the stack has ended, so has the call.
+    async fn hang_up(&mut self) {
+        let _ = self.call.bye().await;
+    }
+
+    fn try_media(&self, result: Result<(), MediaError>) {
+        if let Err(error) = result {
+            tracing::warn!(%error, "the media session did not take a command");
+        }
+    }
+}
+
+fn word_of(reason: EndReason) -> &'static str {
+    match reason {
+        EndReason::Completed => "completed",
+        EndReason::CallerHungUp => "caller_hung_up",
+        EndReason::Transferred => "transferred",
+        EndReason::TooLong => "too_long",
+        EndReason::TooManySteps => "too_many_steps",
+    }
+}
+
+/// How a call ended on the wire.
+pub(super) fn cause_word(cause: EndCause) -> &'static str {
+    match cause {
+        EndCause::RemoteHangUp => "caller_hung_up",
+        EndCause::LocalHangUp => "completed",
+        EndCause::NoAcknowledgement => "no_acknowledgement",
+        EndCause::NoSdpAnswer => "no_media",
+        EndCause::NotAnswered => "not_answered",
+        EndCause::Lost => "lost",
+    }
+}

@@ -1,0 +1,277 @@
+//! The voice of one call: turns what a flow wants to say into a playlist.
+//!
+//! Prompts come from the catalog that the call began with. Slots hold what an operation found out ([`Slots`]); they are
+//! made ready when the operation ends, so that speaking them later never waits.
+
+use std::collections::BTreeMap;
+
+use crate::dialplan::PlayItem;
+use crate::dialplan::operation::Slot;
+use crate::digit::Digit;
+use crate::identity::question::Question;
+use crate::integration::target::{AccountState, Refusal};
+use crate::secret::Secret;
+use crate::service::{AccountReport, AccountStateReport, Outcome, System};
+use crate::speech::phrase::{Fill, Pace, Piece};
+use crate::speech::{self, Language, Part, SpeakError, Speaker, Speech, Utterance};
+use crate::telephony::media::{OnKey, Playlist, Privacy, Segment};
+
+/// What was changed, for choosing words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// Passwords.
+    Reset {
+        /// Whether they must be changed at the next sign-in.
+        must_change: bool,
+    },
+    /// Locks.
+    Unlock,
+}
+
+/// What is only known during the call, ready to be spoken.
+#[derive(Default)]
+pub(super) struct Slots(BTreeMap<Slot, Utterance>);
+
+impl Slots {
+    /// Fills a slot; what was in it is gone.
+    pub(super) fn fill(&mut self, slot: Slot, utterance: Utterance) {
+        self.0.insert(slot, utterance);
+    }
+
+    /// Takes over everything from `newer`.
+    pub(super) fn merge(&mut self, newer: Self) {
+        self.0.extend(newer.0);
+    }
+
+    /// Empties a slot.
+    pub(super) fn clear(&mut self, slot: Slot) {
+        self.0.remove(&slot);
+    }
+}
+
+/// Speaks for one call.
+pub(super) struct Voice {
+    speaker: Speaker,
+    labels: Labels,
+}
+
+/// How systems are called in speech: by name in the configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Labels(BTreeMap<String, Label>);
+
+/// How one system is called in speech.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Label {
+    /// A prompt that says its name; it is used if it is there.
+    pub prompt: String,
+    /// The name as text, for an engine, when there is no such prompt.
+    pub text: String,
+}
+
+impl FromIterator<(String, Label)> for Labels {
+    fn from_iter<I: IntoIterator<Item = (String, Label)>>(labels: I) -> Self {
+        Self(labels.into_iter().collect())
+    }
+}
+
+impl Voice {
+    /// A voice in `language`, or the closest one that is there.
+    pub(super) fn new(speech: &Speech, language: &Language, labels: Labels) -> Result<Self, SpeakError> {
+        Ok(Self {
+            speaker: speech.speaker(language)?,
+            labels,
+        })
+    }
+
+    /// The playlist for `items`; what has no audio is left out and named in the log (the checker finds such prompts before
+    /// a flow is used).
+    pub(super) fn playlist(&self, items: &[PlayItem], slots: &Slots, barge_in: bool) -> Playlist {
+        let mut playlist = Playlist {
+            segments: Vec::new(),
+            privacy: Privacy::Public,
+            on_key: if barge_in { OnKey::Stop } else { OnKey::KeepPlaying },
+        };
+        for item in items {
+            match item {
+                PlayItem::Prompt(id) => match self.speaker.prompt(id.as_str()) {
+                    Some(utterance) => append(&mut playlist, &utterance),
+                    None => tracing::warn!(
+                        prompt = id.as_str(),
+                        "prompt has no audio; run `passline prompts check`"
+                    ),
+                },
+                PlayItem::Slot(slot) => match slots.0.get(slot) {
+                    Some(utterance) => append(&mut playlist, utterance),
+                    None => tracing::warn!(%slot, "nothing is known to say here; run `passline dialplan check`"),
+                },
+            }
+        }
+        playlist
+    }
+
+    /// What a caller would hear, as text; secrets are only named.
+    pub(super) fn transcript(&self, items: &[PlayItem], slots: &Slots) -> Vec<String> {
+        let spoken = |item: &PlayItem| match item {
+            PlayItem::Prompt(id) => match self.speaker.prompt(id.as_str()) {
+                Some(utterance) => utterance.transcript().to_owned(),
+                None => format!("({id} has no audio)"),
+            },
+            PlayItem::Slot(slot) => match slots.0.get(slot) {
+                Some(utterance) if utterance.privacy() == speech::Privacy::Secret => format!("({slot}, spelled)"),
+                Some(utterance) => utterance.transcript().to_owned(),
+                None => format!("({slot} is not known)"),
+            },
+        };
+        items.iter().map(spoken).collect()
+    }
+
+    /// A prompt outside of any flow.
+    pub(super) fn prompt(&self, id: &str) -> Playlist {
+        let mut playlist = Playlist {
+            on_key: OnKey::KeepPlaying,
+            ..Playlist::default()
+        };
+        if let Some(utterance) = self.speaker.prompt(id) {
+            append(&mut playlist, &utterance);
+        }
+        playlist
+    }
+
+    /// A security question: its recording, or its text by an engine, kept in memory for this call only.
+    pub(super) async fn question(&self, question: &Question) -> Result<Utterance, SpeakError> {
+        match question.prompt.as_deref().and_then(|id| self.speaker.prompt(id)) {
+            Some(recorded) => Ok(recorded),
+            None => self.speaker.personal(&question.text).await,
+        }
+    }
+
+    /// "For Active Directory, press 1, for mail, press 2".
+    pub(super) async fn systems_menu(&self, systems: &[System]) -> Result<Utterance, SpeakError> {
+        let keys = Digit::ALL[1..10].iter().copied();
+        let lines: Vec<_> = keys
+            .zip(systems)
+            .map(|(key, system)| (key, vec![self.system_piece(&system.name)]))
+            .collect();
+        self.speaker.menu(&lines).await
+    }
+
+    /// The name of a system.
+    pub(super) async fn system(&self, name: &str) -> Result<Utterance, SpeakError> {
+        self.speaker.say(&[self.system_piece(name)]).await
+    }
+
+    /// A sentence for each account.
+    pub(super) async fn account_states(&self, reports: &[AccountStateReport]) -> Result<Utterance, SpeakError> {
+        let sentences = reports
+            .iter()
+            .map(|report| (report.system.as_str(), state_prompt(report.state.as_ref())));
+        self.sentences("account_state", "state", sentences).await
+    }
+
+    /// A sentence for each system about what was done.
+    pub(super) async fn results(&self, change: Change, outcomes: &[AccountReport]) -> Result<Utterance, SpeakError> {
+        let sentences = outcomes
+            .iter()
+            .map(|report| (report.system.as_str(), outcome_prompt(change, report.outcome)));
+        let mut all = self.sentences("result", "outcome", sentences).await?;
+        let must_change = matches!(change, Change::Reset { must_change: true });
+        if must_change && outcomes.iter().any(|report| report.outcome == Outcome::Done) {
+            // Once, and not after every system.
+            all.append(&self.speaker.say(&[Piece::prompt("outcome.must_change")]).await?);
+        }
+        Ok(all)
+    }
+
+    /// A password, spelled.
+    pub(super) fn password(&self, password: &Secret, pace: Pace) -> Result<Utterance, SpeakError> {
+        self.speaker.spell(password, pace)
+    }
+
+    async fn sentences(
+        &self,
+        phrase: &str,
+        gap: &str,
+        items: impl Iterator<Item = (&str, &str)>,
+    ) -> Result<Utterance, SpeakError> {
+        let mut all = Utterance::new(speech::Privacy::Public);
+        for (system, prompt) in items {
+            let fills = [
+                ("system", Fill::Pieces(&[self.system_piece(system)])),
+                (gap, Fill::Pieces(&[Piece::prompt(prompt)])),
+            ];
+            let sentence = self.speaker.phrase(phrase, &fills).await?;
+            all.append(&sentence);
+            all.push_pause(SENTENCE_PAUSE);
+        }
+        Ok(all)
+    }
+
+    fn system_piece(&self, name: &str) -> Piece {
+        match self.labels.0.get(name) {
+            Some(label) => self.speaker.recorded_or_text(&label.prompt, &label.text),
+            None => Piece::Text(name.to_owned()),
+        }
+    }
+}
+
+/// Between one system and the next.
+const SENTENCE_PAUSE: std::time::Duration = std::time::Duration::from_millis(250);
+
+fn append(playlist: &mut Playlist, utterance: &Utterance) {
+    if utterance.privacy() == speech::Privacy::Secret {
+        playlist.privacy = Privacy::Secret;
+    }
+    playlist
+        .segments
+        .extend(utterance.parts().iter().map(|part| match part {
+            Part::Clip(clip) => Segment::Clip(clip.clone()),
+            Part::Pause(pause) => Segment::Silence(*pause),
+        }));
+}
+
+fn state_prompt(state: Option<&AccountState>) -> &'static str {
+    match state {
+        None => "state.unknown",
+        Some(state) if state.disabled == Some(true) => "state.disabled",
+        Some(state) if state.locked == Some(true) => "state.locked",
+        Some(state) if state.must_change == Some(true) => "state.must_change",
+        Some(_) => "state.normal",
+    }
+}
+
+fn outcome_prompt(change: Change, outcome: Outcome) -> &'static str {
+    match (outcome, change) {
+        (Outcome::Done, Change::Reset { .. }) => "outcome.reset",
+        (Outcome::Done, Change::Unlock) => "outcome.unlocked",
+        (Outcome::Unknown, _) => "outcome.unknown",
+        (Outcome::Unreachable, _) => "outcome.unreachable",
+        (Outcome::Refused(Refusal::Disabled), _) => "outcome.disabled",
+        (Outcome::Refused(Refusal::NoSuchAccount), _) => "outcome.no_account",
+        (Outcome::Refused(Refusal::Policy), Change::Reset { .. }) => "outcome.refused",
+        (Outcome::Refused(_), Change::Reset { .. }) => "outcome.reset_failed",
+        (Outcome::Refused(_), Change::Unlock) => "outcome.unlock_failed",
+        (Outcome::NotDone | Outcome::Unsupported, Change::Reset { .. }) => "outcome.reset_failed",
+        (Outcome::NotDone | Outcome::Unsupported, Change::Unlock) => "outcome.unlock_failed",
+    }
+}
+
+/// Prompts that the program says by itself, besides those that flows name; every language must have them.
+pub const SPOKEN_BY_PROGRAM: &[&str] = &[
+    "state.unknown",
+    "state.disabled",
+    "state.locked",
+    "state.must_change",
+    "state.normal",
+    "outcome.must_change",
+    "outcome.reset",
+    "outcome.reset_failed",
+    "outcome.unlocked",
+    "outcome.unlock_failed",
+    "outcome.unknown",
+    "outcome.unreachable",
+    "outcome.refused",
+    "outcome.disabled",
+    "outcome.no_account",
+    "error.technical",
+    "error.closing",
+];
