@@ -1,1 +1,259 @@
-//! config
+//! The configuration file: read, checked as a whole, and composed from what each module wants to be told.
+//!
+//! Every mistake is found at once, with file, line, key and remedy ([`crate::checked_toml`]). Paths are relative to the
+//! folder of the file. Nothing here is a global, and nothing else reads the environment. All keys with their defaults
+//! are in `docs/CONFIGURATION.md`.
+
+mod identity;
+mod questions;
+mod targets;
+mod telephony;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use targets::{TargetConfig, TargetKind};
+pub use telephony::{Listen, Transport};
+
+use crate::app::telemetry;
+use crate::call::Readback;
+use crate::checked_toml::{Document, Mistake, Mistakes, Table};
+use crate::service::{self, NewQuestion};
+use crate::speech;
+
+/// Everything that `passline serve` is told.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Folder of the database, the pepper and the embedded directory.
+    pub data: PathBuf,
+    /// Where to listen for SIP.
+    pub listen: Vec<Listen>,
+    /// Folder of trunk files.
+    pub trunks: PathBuf,
+    /// Folder of call flows.
+    pub dialplans: PathBuf,
+    /// Media ports and time-outs.
+    pub media: telephony::MediaSection,
+    /// Calls at once, and how they end.
+    pub calls: CallsSection,
+    /// Prompts and engines.
+    pub speech: speech::Config,
+    /// The language of callers who have not chosen one.
+    pub language: speech::Language,
+    /// Rules of identity, and what the services may do.
+    pub services: service::Config,
+    /// Whether callers key the password back before it goes live.
+    pub readback: Readback,
+    /// What callers may be asked.
+    pub questions: Vec<NewQuestion>,
+    /// Where passwords live, in the order in which callers hear them.
+    pub targets: Vec<TargetConfig>,
+    /// The operators' port; loopback only.
+    pub admin: SocketAddr,
+    /// Logs.
+    pub log: telemetry::Config,
+}
+
+/// The `[calls]` section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallsSection {
+    /// Calls at once, over all trunks. 500: a machine with two cores carries twice as many (docs/PERFORMANCE.md).
+    pub max: usize,
+    /// How long calls in progress may go on after SIGTERM. A minute: most callers are done by then, and service
+    /// managers wait for ninety seconds.
+    pub drain: Duration,
+    /// Folder for recordings of calls, caller left, Passline right; none by default. Passwords and keys are never in them.
+    pub recordings: Option<PathBuf>,
+}
+
+impl Default for CallsSection {
+    fn default() -> Self {
+        Self {
+            max: 500,
+            drain: Duration::from_secs(60),
+            recordings: None,
+        }
+    }
+}
+
+/// The operators' port when none is configured.
+pub const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9460);
+
+/// Reads and checks a configuration file.
+///
+/// # Errors
+/// Every mistake in it. Files that it names (trunks, flows, prompts) are not read here.
+pub fn load(file: &Path) -> Result<Config, Vec<Mistake>> {
+    let mistakes = Mistakes::default();
+    let text = match std::fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(error) => {
+            mistakes.note_file(
+                file,
+                format!("cannot be read ({error}); name the configuration with --config FILE"),
+            );
+            return Err(mistakes.into_list());
+        }
+    };
+    let config = parse(file, &text, &mistakes);
+    if mistakes.is_empty() {
+        Ok(config)
+    } else {
+        Err(mistakes.into_list())
+    }
+}
+
+/// The address of the operators' port, for commands that only want to ask it.
+///
+/// # Errors
+/// When the file cannot be read; other mistakes in it do not matter here.
+pub fn admin_address(file: &Path) -> std::io::Result<SocketAddr> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| std::io::Error::new(error.kind(), format!("{}: {error}", file.display())))?;
+    Ok(parse(file, &text, &Mistakes::default()).admin)
+}
+
+fn parse(file: &Path, text: &str, mistakes: &Mistakes) -> Config {
+    let document = Document::parse(file, text, mistakes);
+    let mut root = document.root(mistakes);
+    let folder = file.parent().unwrap_or(Path::new("")).to_owned();
+    let path = |given: PathBuf| if given.is_absolute() { given } else { folder.join(given) };
+
+    let data = path(
+        root.required("data", "the folder for the database, such as \"/var/lib/passline\"")
+            .unwrap_or_default(),
+    );
+    let dialplans = path(root.or("dialplans", PathBuf::from("dialplans")));
+    let mut sip = root.table("sip");
+    let (listen, trunks) = telephony::sip(&mut sip);
+    sip.finish();
+    let mut media = root.table("media");
+    let media_section = telephony::media(&mut media);
+    media.finish();
+    let mut calls = root.table("calls");
+    let calls_section = calls_section(&mut calls, &path);
+    calls.finish();
+    let mut speech = root.table("speech");
+    let (speech_config, language) = speech_section(&mut speech, &data, &path);
+    speech.finish();
+    let (services, readback) = identity::read(&mut root);
+    let questions = questions::read(&mut root);
+    let targets = targets::read(&mut root);
+    let mut admin = root.table("admin");
+    let admin_address = admin_section(&mut admin);
+    admin.finish();
+    let mut log = root.table("log");
+    let log_config = telemetry::Config {
+        level: log.or("level", Default::default()),
+        format: log.or("format", Default::default()),
+    };
+    log.finish();
+    root.finish();
+    Config {
+        data,
+        listen,
+        trunks: path(trunks),
+        dialplans,
+        media: media_section,
+        calls: calls_section,
+        speech: speech_config,
+        language,
+        services,
+        readback,
+        questions,
+        targets,
+        admin: admin_address,
+        log: log_config,
+    }
+}
+
+fn calls_section(table: &mut Table<'_, '_>, path: &dyn Fn(PathBuf) -> PathBuf) -> CallsSection {
+    let default = CallsSection::default();
+    CallsSection {
+        max: table.number("max", default.max, 1..=100_000),
+        drain: table.duration("drain", default.drain, Duration::ZERO..=Duration::from_secs(3_600)),
+        recordings: table.optional("recordings").map(path),
+    }
+}
+
+fn speech_section(
+    table: &mut Table<'_, '_>,
+    data: &Path,
+    path: &dyn Fn(PathBuf) -> PathBuf,
+) -> (speech::Config, speech::Language) {
+    let mut config = speech::Config::default();
+    config.prompts = path(table.or("prompts", config.prompts));
+    let synthesis = &mut config.synthesis;
+    synthesis.engines = table.or("engines", std::mem::take(&mut synthesis.engines));
+    synthesis.flite_voice = table.or("flite_voice", synthesis.flite_voice);
+    synthesis.espeak_program = table.or("espeak_program", std::mem::take(&mut synthesis.espeak_program));
+    config.cache.folder = Some(data.join("speech"));
+    let language = table.parsed("language", "a language such as \"en-US\"");
+    (config, language.unwrap_or_else(default_language))
+}
+
+fn default_language() -> speech::Language {
+    "en-US"
+        .parse()
+        .expect("a language tag that the unit tests of speech know")
+}
+
+fn admin_section(table: &mut Table<'_, '_>) -> SocketAddr {
+    let listen = table
+        .parsed("listen", "an address with port, such as \"127.0.0.1:9460\"")
+        .unwrap_or(DEFAULT_ADMIN);
+    if !listen.ip().is_loopback() {
+        table.mistake(
+            "listen",
+            "must be a loopback address, because whoever reaches it needs no password; put a proxy in front",
+        );
+    }
+    listen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mistakes(text: &str) -> Vec<String> {
+        let mistakes = Mistakes::default();
+        parse("/etc/passline.toml".as_ref(), text, &mistakes);
+        mistakes.into_list().iter().map(ToString::to_string).collect()
+    }
+
+    const SHORTEST: &str =
+        "data = 'var'\n[sip]\nlisten = ['udp:127.0.0.1:5060']\n[[target]]\nname = 'directory'\nkind = 'embedded'\n";
+
+    #[test]
+    fn the_shortest_file_is_enough() {
+        assert_eq!(mistakes(SHORTEST), Vec::<String>::new());
+        let config = parse("/etc/passline.toml".as_ref(), SHORTEST, &Mistakes::default());
+        assert_eq!(config.data, Path::new("/etc/var"));
+        assert_eq!(config.admin, DEFAULT_ADMIN);
+        assert_eq!(config.targets[0].label, "directory");
+    }
+
+    #[test]
+    fn every_mistake_is_told_at_once() {
+        let text = "[sip]\nlisten = ['udp:127.0.0.1', 'sctp:1.2.3.4:5060']\n[calls]\nmax = 0\ndrain = 'soon'\n\
+                    [admin]\nlisten = '0.0.0.0:9460'\n[questions]\nask = 3\nright = 4\n[lockout.users]\ntires = 3\n";
+        let found = mistakes(text);
+        for part in [
+            ":1: data: missing",
+            ":2: sip.listen: \"udp:127.0.0.1\" is not",
+            ":2: sip.listen: \"sctp:1.2.3.4:5060\" is not",
+            ":4: calls.max: 0 is out of range",
+            ":5: calls.drain: \"soon\" is not a duration",
+            ":7: admin.listen: must be a loopback address",
+            "questions",
+            ":12: lockout.users.tires: unknown key; did you mean \"tries\"?",
+            "target: missing",
+        ] {
+            assert!(
+                found.iter().any(|line| line.contains(part)),
+                "{part} is not in {found:#?}"
+            );
+        }
+    }
+}
