@@ -37,5 +37,5 @@ pub mod call;
 
 pub mod api;
 pub mod app;
-//pub mod cli;
+pub mod cli;
 pub mod config;

@@ -1,3 +1,19 @@
-//! Composition root.
+//! Composition root: builds everything from a configuration, supervises it, drains and stops it.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`engine`] | the running program |
+//! | [`backstage`] | database, peppers, targets and services |
+//! | [`voices`], [`flows`], [`trunks`] | prompts and engines, call flows, trunk files |
+//! | [`metrics`], [`telemetry`] | what is scraped, what is logged |
+//! | [`demo_data`], [`demo_caller`] | people and systems for demonstrations, and somebody who calls |
 
+pub mod backstage;
+pub mod demo_caller;
+pub mod demo_data;
+pub mod engine;
+pub mod flows;
+pub mod metrics;
 pub mod telemetry;
+pub mod trunks;
+pub mod voices;

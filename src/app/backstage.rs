@@ -1,0 +1,122 @@
+//! What stands behind the doors: database, peppers, targets and services, put together from a configuration.
+
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use argon2::Params;
+
+use crate::call::{Label, Labels};
+use crate::config::{Config, TargetKind};
+use crate::identity::event::{Actor, Door, Origin};
+use crate::identity::policy::NoDictionary;
+use crate::integration::target::Target;
+use crate::integration::target::embedded::Directories;
+use crate::service::pepper::{self, PepperSource};
+use crate::service::{Entropy, Parts, Services};
+use crate::store::{self, Store};
+use crate::time::{Clock, SystemClock};
+
+/// The environment variable that holds the peppers instead of a file.
+pub const PEPPER_VARIABLE: &str = "PASSLINE_PEPPER";
+
+/// Database, targets and services.
+pub struct Backstage {
+    /// What the doors hold.
+    pub services: Services,
+    /// The database, for offline checks.
+    pub store: Store,
+    /// The embedded directory, for demonstrations that look at it from outside.
+    pub directories: Directories,
+    /// How systems are called in speech.
+    pub labels: Labels,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Where the database is.
+#[must_use]
+pub fn database(config: &Config) -> PathBuf {
+    config.data.join("passline.db")
+}
+
+/// Opens everything. Creates the folder of data, private to this user, if it is not there.
+///
+/// # Errors
+/// Says which file or setting is in the way.
+pub async fn open(config: &Config) -> anyhow::Result<Backstage> {
+    create_private(&config.data)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let store = Store::open(&store::Config::new(database(config)))
+        .await
+        .with_context(|| format!("cannot open the database {}", database(config).display()))?;
+    let source = pepper_source(config);
+    let peppers = pepper::load(&source, &store, &mut rand::make_rng::<rand::rngs::StdRng>()).await?;
+    let directory_file = config.data.join("directory.db");
+    let directories = Directories::open(&directory_file, Arc::clone(&clock), Params::DEFAULT)
+        .await
+        .with_context(|| directory_file.display().to_string())?;
+    let targets = config.targets.iter().map(|target| match &target.kind {
+        TargetKind::Embedded(rules) => Arc::new(directories.target(&target.name, rules.clone())) as Arc<dyn Target>,
+    });
+    let services = Services::new(Parts {
+        store: store.clone(),
+        targets: targets.collect(),
+        config: config.services.clone(),
+        clock: Arc::clone(&clock),
+        peppers,
+        dictionary: Arc::new(NoDictionary),
+        entropy: Entropy::from_system(),
+    })?;
+    for question in &config.questions {
+        services.add_question(question.clone()).await?;
+    }
+    let labels = config.targets.iter().map(|target| {
+        let label = Label {
+            prompt: target.prompt.clone(),
+            text: target.label.clone(),
+        };
+        (target.name.clone(), label)
+    });
+    Ok(Backstage {
+        services,
+        store,
+        directories,
+        labels: labels.collect(),
+        clock,
+    })
+}
+
+/// The command line as the source of a change.
+#[must_use]
+pub fn command_line() -> Origin {
+    // Whoever runs a command is known by their login on this machine, as far as it tells.
+    let login = ["SUDO_USER", "LOGNAME", "USER"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok());
+    Origin {
+        door: Door::Cli,
+        actor: Actor::Staff {
+            login: login.unwrap_or_else(|| "unknown".to_owned()),
+        },
+        session: None,
+        user: None,
+    }
+}
+
+fn pepper_source(config: &Config) -> PepperSource {
+    match std::env::var(PEPPER_VARIABLE) {
+        Ok(text) => PepperSource::Text(text.into()),
+        Err(_) => PepperSource::File(config.data.join("pepper")),
+    }
+}
+
+/// Creates a folder that only this user can look into, if it is not there.
+pub(super) fn create_private(folder: &Path) -> anyhow::Result<()> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .with_context(|| format!("cannot create the folder {}", folder.display()))
+}
