@@ -1,3 +1,9 @@
 //! The `passline` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    passline::cli::run(passline::cli::Cli::parse())
+}

@@ -53,7 +53,7 @@ const STOPS_AT: &[(&str, &[&str])] = &[
     ("rubato", &["speech"]),
     ("libloading", &["speech::synthesizer"]),
     ("argon2", &["identity"]),
-    ("clap", &["cli", "app::telemetry"]),
+    ("clap", &["cli", "main", "app::telemetry"]),
     ("anyhow", &["cli", "app"]),
 ];
 

@@ -1,0 +1,136 @@
+//! `passline check`: everything that `serve` would read, checked without starting anything.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::{ConfigArgs, output};
+use crate::app::{flows, trunks};
+use crate::call::SPOKEN_BY_PROGRAM;
+use crate::checked_toml::Mistake;
+use crate::config::{self, Config};
+use crate::dialplan::Library;
+use crate::speech::catalog::{self, Depth, Severity};
+use crate::speech::synthesizer::Engines;
+
+/// Find every mistake in the configuration, trunks, flows and prompts at once: file, line, key, remedy.
+///
+/// Nothing is started and nothing is changed. Exit code 0 means that `passline serve` will start, unless a port is taken.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// One JSON list of mistakes, for scripts.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let mut told = Told {
+        mistakes: Vec::new(),
+        notes: Vec::new(),
+    };
+    match config::load(&args.config.config) {
+        Ok(config) => check(&config, &args.config.config, &mut told),
+        Err(mistakes) => told.mistakes = mistakes,
+    }
+    if args.json {
+        output::json(&told.mistakes)?;
+    } else {
+        for note in &told.notes {
+            output::note(note);
+        }
+        for mistake in &told.mistakes {
+            output::line(mistake);
+        }
+        match told.mistakes.len() {
+            0 => output::line("no mistakes"),
+            count => output::line(format_args!("{count} mistakes")),
+        }
+    }
+    Ok(if told.mistakes.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+struct Told {
+    mistakes: Vec<Mistake>,
+    notes: Vec<String>,
+}
+
+impl Told {
+    fn mistake(&mut self, file: &Path, key: &str, message: String) {
+        self.mistakes.push(Mistake {
+            file: file.to_owned(),
+            line: None,
+            key: key.to_owned(),
+            message,
+        });
+    }
+}
+
+fn check(config: &Config, file: &Path, told: &mut Told) {
+    let (engines, problems) = Engines::start(&config.speech.synthesis);
+    told.notes
+        .extend(problems.iter().map(|problem| format!("note: {problem}")));
+    let loaded = catalog::load(&config.speech.prompts, Depth::Load, &|language| {
+        engines.for_language(language).is_ok()
+    });
+    for finding in loaded
+        .findings
+        .iter()
+        .filter(|finding| finding.severity == Severity::Error)
+    {
+        let message = format!("{}; {}", finding.problem, finding.remedy);
+        told.mistake(&finding.file, finding.key.as_deref().unwrap_or_default(), message);
+    }
+    check_spoken_by_program(config, &loaded.catalog, told);
+    let library = Library::new();
+    match flows::check_folder(&config.dialplans, &flows::prompt_index(&loaded.catalog)) {
+        Err(error) => told.mistake(file, "dialplans", format!("{error:#}")),
+        Ok(flows) => {
+            for checked in flows {
+                for finding in checked
+                    .report
+                    .findings
+                    .iter()
+                    .filter(|finding| finding.severity == crate::dialplan::Severity::Error)
+                {
+                    told.mistakes.push(Mistake {
+                        file: checked.file.clone(),
+                        line: Some(finding.line),
+                        key: finding.step.clone().unwrap_or_default(),
+                        message: format!("{}; {}", finding.message, finding.remedy),
+                    });
+                }
+                if let Some(flow) = checked.flow {
+                    library.put(flow);
+                }
+            }
+        }
+    }
+    if let Err(mistakes) = trunks::load(&config.trunks, &library) {
+        told.mistakes.extend(mistakes);
+    }
+}
+
+fn check_spoken_by_program(config: &Config, catalog: &catalog::Catalog, told: &mut Told) {
+    if catalog.closest(&config.language).is_none() {
+        let message = format!("there are no prompts for {}", config.language);
+        told.mistake(&config.speech.prompts, "speech.language", message);
+    }
+    for language in catalog.languages() {
+        let Some(prompts) = catalog.prompts(language) else {
+            continue;
+        };
+        for id in SPOKEN_BY_PROGRAM.iter().filter(|id| !prompts.contains(id)) {
+            let file = config.speech.prompts.join(language.as_str()).join("prompts.toml");
+            told.mistake(
+                &file,
+                id,
+                "missing; Passline says this prompt by itself: add its text and render it".to_owned(),
+            );
+        }
+    }
+}

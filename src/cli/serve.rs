@@ -1,0 +1,72 @@
+//! `passline serve`.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{ConfigArgs, output, runtime};
+use crate::app::engine::Engine;
+use crate::app::telemetry::{self, Level};
+
+/// Take calls until stopped.
+///
+/// On SIGTERM or Ctrl-C no new calls are taken and calls in progress may finish (calls.drain in the configuration); the
+/// rest are told goodbye. A second signal tells them at once.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Print the addresses as one JSON object, for scripts.
+    #[arg(long)]
+    json: bool,
+    /// Log more or less than the configuration says.
+    #[arg(long, value_enum)]
+    log_level: Option<Level>,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let config = super::load_config(&args.config)?;
+    telemetry::start(telemetry::Config {
+        level: args.log_level.unwrap_or(config.log.level),
+        ..config.log
+    });
+    runtime()?.block_on(async {
+        // Before anything else, so that a signal during the start is not lost.
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let engine = Engine::start(&config).await?;
+        announce(&engine, args.json)?;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        let hurry = async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        engine
+            .stop(config.calls.drain.max(Duration::from_millis(1)), hurry)
+            .await;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+fn announce(engine: &Engine, json: bool) -> anyhow::Result<()> {
+    let sip: Vec<String> = engine
+        .sip_addresses()
+        .iter()
+        .map(|local| format!("{}:{}", local.transport.to_string().to_lowercase(), local.address))
+        .collect();
+    let admin = engine.admin_address();
+    if json {
+        return output::json(&serde_json::json!({ "sip": sip, "admin": admin }));
+    }
+    for address in sip {
+        output::line(format_args!("listening for calls on {address}"));
+    }
+    output::line(format_args!("health, metrics and live calls on http://{admin}"));
+    Ok(())
+}

@@ -1,0 +1,105 @@
+//! baresip: a softphone that nobody here wrote, driven by the commands of its `ctrl_tcp` module.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::wait_for;
+
+/// A running baresip; killed when dropped.
+pub struct Baresip {
+    child: Child,
+    control: TcpStream,
+    folder: TempDir,
+}
+
+impl Baresip {
+    /// Starts it on loopback with one codec.
+    pub fn start(codec: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let port = free_port();
+        let path = folder.path().to_string_lossy().into_owned();
+        let config = format!(
+            "sip_listen 127.0.0.1:0\ncall_max_calls 1\naudio_player aufile,{path}/play.wav\naudio_source ausine,440\n\
+             audio_alert aufile,{path}/alert.wav\nrtp_ports 30000-32000\nmodule_path /usr/lib/baresip/modules\n\
+             module g711.so\nmodule ausine.so\nmodule aufile.so\nmodule sndfile.so\nmodule_tmp account.so\n\
+             module_app menu.so\nmodule_app ctrl_tcp.so\nctrl_tcp_listen 127.0.0.1:{port}\nsnd_path {path}\n"
+        );
+        fs::write(folder.path().join("config"), config).expect("written");
+        let account = format!("<sip:caller@127.0.0.1>;regint=0;audio_codecs={codec}/8000/1\n");
+        fs::write(folder.path().join("accounts"), account).expect("written");
+        fs::write(folder.path().join("contacts"), "").expect("written");
+        let log = fs::File::create(folder.path().join("baresip.log")).expect("a log");
+        let child = Command::new("baresip")
+            .args(["-4", "-f", &path])
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a log"))
+            .stderr(log)
+            .spawn()
+            .expect("baresip is installed: scripts/setup test");
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let control = wait_for("baresip", Duration::from_secs(20), || TcpStream::connect(address).ok());
+        control.set_read_timeout(Some(Duration::from_millis(100))).expect("set");
+        Self { child, control, folder }
+    }
+
+    /// Sends a command of the menu, as a netstring with JSON.
+    pub fn command(&mut self, command: &str, parameters: &str) {
+        let json = serde_json::json!({ "command": command, "params": parameters }).to_string();
+        write!(self.control, "{}:{json},", json.len()).expect("baresip listens");
+    }
+
+    /// Everything that it has told since the last time.
+    pub fn events(&mut self) -> String {
+        let mut told = Vec::new();
+        let mut buffer = [0; 4096];
+        while let Ok(count @ 1..) = self.control.read(&mut buffer) {
+            told.extend_from_slice(&buffer[..count]);
+        }
+        String::from_utf8_lossy(&told).into_owned()
+    }
+
+    /// Waits until it tells something that holds `text`.
+    pub fn wait_for_event(&mut self, text: &str) {
+        let mut told = String::new();
+        wait_for(&format!("event {text} of baresip"), Duration::from_secs(30), || {
+            told += &self.events();
+            told.contains(text).then_some(())
+        });
+    }
+
+    /// The recordings of what it heard, made by its `sndfile` module.
+    pub fn heard(&self) -> Vec<PathBuf> {
+        let files = fs::read_dir(self.folder.path()).expect("a folder").filter_map(Result::ok).map(|entry| entry.path());
+        files.filter(|file| is_heard(file)).collect()
+    }
+
+    /// Its log, for a test that failed.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("baresip.log")).unwrap_or_default()
+    }
+}
+
+fn is_heard(file: &Path) -> bool {
+    file.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.ends_with("-dec.wav"))
+}
+
+/// A port that was free a moment ago; baresip cannot choose one and tell.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
+}
+
+impl Drop for Baresip {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("---- log of baresip ----\n{}", self.log());
+        }
+    }
+}
