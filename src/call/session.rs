@@ -30,7 +30,7 @@ use crate::digit::Digits;
 use crate::secret::Secret;
 use crate::service::Visit;
 use crate::telephony::dtmf;
-use crate::telephony::media::{MediaError, MediaEvent, MediaHandle, PlaybackId, Playlist, SessionStats};
+use crate::telephony::media::{MediaError, MediaEvent, MediaHandle, PlaybackId, Playlist, Segment, SessionStats};
 use crate::telephony::sdp::Negotiated;
 use crate::telephony::sip::{Call, CallEvent, EndCause, InfoKind, ReinviteId};
 use crate::time::monotonic;
@@ -40,6 +40,13 @@ const DISMISSAL: Duration = Duration::from_secs(10);
 
 /// What it means when there are no more events.
 const STACK_ENDED: CallEvent = CallEvent::Ended { cause: EndCause::Lost };
+
+/// A breath between one prompt and the next. Recordings are trimmed to their sound, and without it sentences run into each
+/// other; after a key the caller waits for an answer and gets it at once.
+const BREATH: Duration = Duration::from_millis(350);
+
+/// A prompt that follows within this time of another one's end belongs to it.
+const FOLLOWS: Duration = Duration::from_millis(200);
 
 /// Why a call ended, in one word of the call record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +73,8 @@ struct Talk {
     working: Option<Working>,
     slots: Slots,
     playing: Option<(PlaybackId, dialplan::PlaybackId)>,
+    /// When the last prompt was heard to its end, unless a key has come since.
+    finished: Option<Instant>,
     on_hold: bool,
 }
 
@@ -140,6 +149,7 @@ impl<'a> Session<'a> {
                 working: None,
                 slots: Slots::default(),
                 playing: None,
+                finished: None,
                 on_hold: line.agreed.is_on_hold(),
             },
         }
@@ -222,7 +232,14 @@ impl<'a> Session<'a> {
                 Output::Play {
                     id, items, barge_in, ..
                 } => {
-                    let playlist = self.voice.playlist(&items, &self.talk.slots, barge_in);
+                    let mut playlist = self.voice.playlist(&items, &self.talk.slots, barge_in);
+                    if self
+                        .talk
+                        .finished
+                        .is_some_and(|at| monotonic().saturating_duration_since(at) < FOLLOWS)
+                    {
+                        playlist.segments.insert(0, Segment::Silence(BREATH));
+                    }
                     self.play(playlist, id);
                 }
                 Output::StopPlaying => {
@@ -393,10 +410,12 @@ impl<'a> Session<'a> {
         match event {
             MediaEvent::DigitPressed(digit, _) => {
                 self.metrics.digit();
+                self.talk.finished = None;
                 self.tell(Input::Digit(digit));
             }
             MediaEvent::PlaybackFinished(finished) => {
                 if let Some((_, id)) = self.talk.playing.take_if(|(playback, _)| *playback == finished) {
+                    self.talk.finished = Some(monotonic());
                     self.tell(Input::PlaybackFinished(id));
                 }
             }

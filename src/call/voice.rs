@@ -91,7 +91,10 @@ impl Voice {
             privacy: Privacy::Public,
             on_key: if barge_in { OnKey::Stop } else { OnKey::KeepPlaying },
         };
-        for item in items {
+        for (index, item) in items.iter().enumerate() {
+            if index > 0 {
+                playlist.segments.push(Segment::Silence(ITEM_PAUSE));
+            }
             match item {
                 PlayItem::Prompt(id) => match self.speaker.prompt(id.as_str()) {
                     Some(utterance) => append(&mut playlist, &utterance),
@@ -213,6 +216,9 @@ impl Voice {
         }
     }
 }
+
+/// Between two items of one step: "In which year ...?", "Enter your answer."
+const ITEM_PAUSE: std::time::Duration = std::time::Duration::from_millis(300);
 
 /// Between one system and the next.
 const SENTENCE_PAUSE: std::time::Duration = std::time::Duration::from_millis(250);

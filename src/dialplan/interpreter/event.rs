@@ -62,7 +62,7 @@ pub enum Output {
     Play {
         /// For [`Input::PlaybackFinished`].
         id: PlaybackId,
-        /// In this order, without pauses.
+        /// In this order.
         items: Arc<[PlayItem]>,
         /// Whether the media session may silence it by itself on the first key (the interpreter assumes so).
         barge_in: bool,
