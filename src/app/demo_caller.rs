@@ -20,6 +20,9 @@ use crate::telephony::codec::Codec;
 /// The call takes about two minutes; something hangs if it takes this long.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// After so many characters the caller asks for another password.
+const IMPATIENT: usize = 4;
+
 /// A pause before keying, as a person needs it.
 const THINKING: Duration = Duration::from_millis(500);
 
@@ -86,7 +89,7 @@ pub async fn call(
         tell,
         password: Zeroizing::default(),
         spelling: false,
-        offers: 0,
+        refused: 0,
     };
     let result = tokio::time::timeout(PATIENCE, caller.talk()).await;
     let password = Secret::new(std::mem::take(&mut *caller.password));
@@ -106,8 +109,8 @@ struct Caller<'a, T> {
     /// What was spelled last.
     password: Zeroizing<String>,
     spelling: bool,
-    /// Passwords that were offered.
-    offers: u32,
+    /// Passwords that were turned down.
+    refused: u32,
 }
 
 impl<T: FnMut(Line)> Caller<'_, T> {
@@ -137,6 +140,10 @@ impl<T: FnMut(Line)> Caller<'_, T> {
                     self.say(Heard::Spelled);
                 }
                 self.password.push(character);
+                if self.refused == 0 && self.password.len() == IMPATIENT {
+                    self.refused = 1;
+                    self.key("3", "another password, please").await?;
+                }
             }
             Word::Text(question) => {
                 self.say(Heard::Said(question.clone()));
@@ -164,13 +171,7 @@ impl<T: FnMut(Line)> Caller<'_, T> {
                     .await
             }
             "menu.main" => self.key("1", "reset all passwords").await,
-            "password.menu" => {
-                self.offers += 1;
-                match self.offers {
-                    1 => self.key("3", "another password, please").await,
-                    _ => self.key("4", "this one").await,
-                }
-            }
+            "password.menu" => self.key("4", "this one").await,
             "anything_else.ask" => self.key("2", "no, thank you").await,
             id if self.person.answers.iter().any(|(question, _)| question == id) => self.answer(id).await,
             _ => Ok(()),

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::backstage::{self, Backstage};
-use super::{flows, metrics, trunks, voices};
+use super::{file_handles, flows, metrics, trunks, voices};
 use crate::api::admin::Admin;
 use crate::call::metrics::Metrics;
 use crate::call::record::CallRecords;
@@ -55,6 +55,7 @@ impl Engine {
     /// # Errors
     /// Says which file, port or setting is in the way; nothing is left running then.
     pub async fn start(config: &Config) -> anyhow::Result<Self> {
+        file_handles::raise(config.calls.max);
         let backstage = backstage::open(config).await?;
         let recovered = backstage
             .services

@@ -6,12 +6,14 @@
 //! | [`backstage`] | database, peppers, targets and services |
 //! | [`voices`], [`flows`], [`trunks`] | prompts and engines, call flows, trunk files |
 //! | [`metrics`], [`telemetry`] | what is scraped, what is logged |
+//! | [`file_handles`] | the limit of open files |
 //! | [`demo_data`], [`demo_caller`] | people and systems for demonstrations, and somebody who calls |
 
 pub mod backstage;
 pub mod demo_caller;
 pub mod demo_data;
 pub mod engine;
+pub mod file_handles;
 pub mod flows;
 pub mod metrics;
 pub mod telemetry;
