@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use argon2::Params;
 
 use crate::call::{Label, Labels};
 use crate::config::{Config, TargetKind};
@@ -54,7 +53,7 @@ pub async fn open(config: &Config) -> anyhow::Result<Backstage> {
     let source = pepper_source(config);
     let peppers = pepper::load(&source, &store, &mut rand::make_rng::<rand::rngs::StdRng>()).await?;
     let directory_file = config.data.join("directory.db");
-    let directories = Directories::open(&directory_file, Arc::clone(&clock), Params::DEFAULT)
+    let directories = Directories::open(&directory_file, Arc::clone(&clock))
         .await
         .with_context(|| directory_file.display().to_string())?;
     let targets = config.targets.iter().map(|target| match &target.kind {

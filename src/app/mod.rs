@@ -5,7 +5,7 @@
 //! | [`engine`] | the running program |
 //! | [`backstage`] | database, peppers, targets and services |
 //! | [`voices`], [`flows`], [`trunks`] | prompts and engines, call flows, trunk files |
-//! | [`metrics`], [`telemetry`] | what is scraped, what is logged |
+//! | [`metrics`] | what is scraped |
 //! | [`file_handles`] | the limit of open files |
 //! | [`demo_data`], [`demo_caller`] | people and systems for demonstrations, and somebody who calls |
 
@@ -16,6 +16,5 @@ pub mod engine;
 pub mod file_handles;
 pub mod flows;
 pub mod metrics;
-pub mod telemetry;
 pub mod trunks;
 pub mod voices;

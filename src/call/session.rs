@@ -78,11 +78,14 @@ struct Talk {
     on_hold: bool,
 }
 
+/// The conversation comes back from an operation with its result.
+type Worked = (Box<Conversation>, Result<Done, OperationError>);
+
 struct Working {
     id: InvocationId,
     operation: Operation,
     since: Instant,
-    work: Pin<Box<dyn Future<Output = (Box<Conversation>, Result<Done, OperationError>)> + Send>>,
+    work: Pin<Box<dyn Future<Output = Worked> + Send>>,
 }
 
 /// What wakes the loop.

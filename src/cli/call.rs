@@ -8,11 +8,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::{output, runtime};
-use crate::app::telemetry;
 use crate::call::phone::script::{self, Action};
 use crate::call::phone::{Dialling, KeyPath, Phone, PhoneCall, PhoneEvent};
 use crate::checked_toml::duration;
 use crate::secret::Secret;
+use crate::telemetry;
 use crate::telephony::sip::Credentials;
 
 /// Place a test call: keys, recording, and a report of codec, loss, jitter and timing.
@@ -22,7 +22,7 @@ use crate::telephony::sip::Credentials;
 /// For example: passline call sip:100@127.0.0.1 --keys "w4711#" --record call.wav
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Whom to call: sip:number@host[:port], with ;transport=tcp for TCP.
+    /// Whom to call: sip:number@host or sip:number@host:port, with ;transport=tcp for TCP.
     uri: String,
     /// What to key, and when.
     #[arg(long, value_name = "KEYS", default_value = "", hide_default_value = true)]

@@ -11,10 +11,10 @@ use super::{output, runtime};
 use crate::app::demo_caller::{self, Heard, Line};
 use crate::app::demo_data::{self, Folder, Person};
 use crate::app::engine::Engine;
-use crate::app::telemetry;
 use crate::config::Config;
 use crate::integration::target::{Target as _, Verdict};
 use crate::secret::Secret;
+use crate::telemetry;
 
 /// Show the main job: a real call over SIP and RTP on loopback, from ring to reset.
 ///
@@ -189,7 +189,7 @@ fn invite(folder: &Folder, engine: &Engine) -> anyhow::Result<()> {
             person.name, person.number, person.login, person.second
         ));
         for (question, answer) in &person.answers {
-            output::line(format_args!("    {}: {answer}", question_text(question)));
+            output::line(format_args!("    {}: {answer}", question_text(engine, question)));
         }
     }
     output::line("");
@@ -203,9 +203,8 @@ fn invite(folder: &Folder, engine: &Engine) -> anyhow::Result<()> {
 }
 
 /// Questions are named by their prompt where they have one.
-fn question_text(name: &str) -> String {
-    match Path::new(name).extension().and_then(|what| what.to_str()) {
-        Some(what) if name.starts_with("question.") => what.replace('_', " "),
-        _ => name.to_owned(),
-    }
+fn question_text(engine: &Engine, name: &str) -> String {
+    let catalog = engine.speech().catalog();
+    let prompts = catalog.languages().next().and_then(|language| catalog.prompts(language));
+    prompts.and_then(|prompts| prompts.text(name)).unwrap_or(name).to_owned()
 }

@@ -41,6 +41,9 @@ pub(super) struct CheckArgs {
 pub(super) struct GraphArgs {
     /// The flow file.
     file: PathBuf,
+    /// The folder of prompts that flows may name.
+    #[arg(long, value_name = "FOLDER", default_value = "prompts")]
+    prompts: PathBuf,
     /// How it is drawn.
     #[arg(long, value_enum, default_value_t = Format::Svg)]
     format: Format,
@@ -91,7 +94,7 @@ fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn graph(args: &GraphArgs) -> anyhow::Result<ExitCode> {
-    let flow = flow(&args.file, &PromptIndex::new())?;
+    let flow = flow(&args.file, &prompts(&args.prompts)?)?;
     output::line(match args.format {
         Format::Svg => flow.to_svg(),
         Format::Dot => flow.to_dot(),

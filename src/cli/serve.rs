@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{ConfigArgs, output, runtime};
 use crate::app::engine::Engine;
-use crate::app::telemetry::{self, Level};
+use crate::telemetry::{self, Level};
 
 /// Take calls until stopped.
 ///

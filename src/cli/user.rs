@@ -30,7 +30,7 @@ enum Command {
     ///
     ///   login,name,employee_number,discriminator,language,account.TARGET,answer.QUESTION
     ///
-    /// TARGET is the name of a [[target]] in the configuration, QUESTION the prompt or the text of a [[question]]. People
+    /// TARGET is the name of a target in the configuration, QUESTION the prompt or the text of a question there. People
     /// who are there already get the new values; an empty field leaves the value as it is. Answers are hashed while
     /// they are read. A line with a mistake is left out and told, with line and column, never with the value.
     Import {

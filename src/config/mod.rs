@@ -16,11 +16,11 @@ use std::time::Duration;
 pub use targets::{TargetConfig, TargetKind};
 pub use telephony::{Listen, Transport};
 
-use crate::app::telemetry;
 use crate::call::Readback;
 use crate::checked_toml::{Document, Mistake, Mistakes, Table};
 use crate::service::{self, NewQuestion};
 use crate::speech;
+use crate::telemetry;
 
 /// Everything that `passline serve` is told.
 #[derive(Clone, Debug)]

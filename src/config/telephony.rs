@@ -95,7 +95,7 @@ pub(super) fn media(table: &mut Table<'_, '_>) -> MediaSection {
     let default = MediaSection::default();
     let first_port = table.number("first_port", default.first_port, 1_024..=65_534);
     let last_port = table.number("last_port", default.last_port, 1_025..=65_535);
-    if first_port % 2 != 0 {
+    if !first_port.is_multiple_of(2) {
         table.mistake("first_port", "must be even: RTP takes an even port, RTCP the next one");
     }
     if last_port <= first_port {

@@ -7,28 +7,29 @@ use std::path::{Path, PathBuf};
 
 /// Floors of the house from the ground up. The longest matching prefix says where a module lives.
 const FLOORS: &[(&str, u8)] = &[
-    ("checked_toml", 0),
-    ("digit", 1),
     ("secret", 0),
     ("time", 0),
+    ("telemetry", 0),
+    ("checked_toml", 1),
+    ("digit", 1),
     ("telephony::codec", 2),
-    ("telephony::dtmf", 3),
     ("telephony::rtp", 3),
-    ("telephony::sdp", 3),
-    ("dialplan", 3),
-    ("identity", 3),
-    ("speech::phrase", 3),
-    ("telephony::sip", 4),
-    ("telephony::media", 4),
-    ("speech", 4),
-    ("store", 4),
-    ("integration", 4),
-    ("service", 5),
-    ("call", 6),
-    ("api", 7),
-    ("config", 8),
-    ("app", 9),
-    ("cli", 10),
+    ("telephony::dtmf", 4),
+    ("telephony::sdp", 4),
+    ("dialplan", 4),
+    ("identity", 4),
+    ("speech::phrase", 4),
+    ("telephony::sip", 5),
+    ("telephony::media", 5),
+    ("speech", 5),
+    ("store", 5),
+    ("integration", 5),
+    ("service", 6),
+    ("call", 7),
+    ("api", 8),
+    ("config", 9),
+    ("app", 10),
+    ("cli", 11),
 ];
 
 /// Crates and calls that pure modules must not know, and why the floor above has them.
@@ -52,8 +53,8 @@ const STOPS_AT: &[(&str, &[&str])] = &[
     ("symphonia", &["speech"]),
     ("rubato", &["speech"]),
     ("libloading", &["speech::synthesizer"]),
-    ("argon2", &["identity"]),
-    ("clap", &["cli", "main", "app::telemetry"]),
+    ("argon2", &["identity", "integration::target"]),
+    ("clap", &["cli", "main", "telemetry"]),
     ("anyhow", &["cli", "app"]),
 ];
 
@@ -63,7 +64,7 @@ struct Source {
     code: String,
 }
 
-/// The code of every file below `src`, without comments and unit tests.
+/// The code of every file below `src`, without comments and tests.
 fn sources() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut sources = Vec::new();
@@ -71,8 +72,12 @@ fn sources() -> Vec<Source> {
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).expect("src can be listed") {
             let path = entry.expect("an entry of src can be read").path();
-            if path.is_dir() {
+            if path.ends_with("tests") {
+                continue;
+            } else if path.is_dir() {
                 folders.push(path);
+            } else if path.ends_with("tests.rs") {
+                continue;
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 sources.push(source(&root, path));
             }
@@ -177,7 +182,7 @@ fn pure_modules_know_no_files_sockets_tasks_or_clocks() {
     let mut wrong = Vec::new();
     for source in sources()
         .iter()
-        .filter(|source| matches!(floor(&source.module), Some((_, 2 | 3))))
+        .filter(|source| matches!(floor(&source.module), Some((_, 2..=4))))
     {
         for word in NOT_IN_PURE.iter().filter(|word| source.code.contains(*word)) {
             wrong.push(format!("{} knows {word}", source.path.display()));
@@ -209,6 +214,6 @@ fn types_of_libraries_stop_where_they_belong() {
 fn the_reader_of_imports_understands_groups() {
     let code = "use crate::{digit::Digit, store::{self, user}};\nfn f() { crate::time::monotonic(); }";
     assert_eq!(used_modules(code), ["digit::Digit", "store::", "time::monotonic"]);
-    assert_eq!(floor("speech::phrase::spell"), Some(("speech::phrase", 3)));
-    assert_eq!(floor("speech::catalog"), Some(("speech", 4)));
+    assert_eq!(floor("speech::phrase::spell"), Some(("speech::phrase", 4)));
+    assert_eq!(floor("speech::catalog"), Some(("speech", 5)));
 }

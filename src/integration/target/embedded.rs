@@ -64,12 +64,19 @@ impl Default for Rules {
 pub struct OpenError(#[source] Box<dyn std::error::Error + Send + Sync>);
 
 impl Directories {
-    /// Opens the file, creating it if need be, readable by its owner only. `cost` is what hashing a password may cost;
-    /// `Params::DEFAULT` outside of tests.
+    /// Opens the file, creating it if need be, readable by its owner only.
     ///
     /// # Errors
     /// When the file cannot be created, or its tables belong to a newer version.
-    pub async fn open(path: &Path, clock: Arc<dyn Clock>, cost: Params) -> Result<Self, OpenError> {
+    pub async fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        Self::open_with(path, clock, Params::DEFAULT).await
+    }
+
+    /// Opens it with another cost of hashing a password; for tests.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn open_with(path: &Path, clock: Arc<dyn Clock>, cost: Params) -> Result<Self, OpenError> {
         std::fs::OpenOptions::new()
             .write(true)
             .create(true)
@@ -392,7 +399,7 @@ mod tests {
     async fn directory(folder: &tempfile::TempDir) -> Directory {
         let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_000)));
         let cheap = Params::new(8, 1, 1, None).unwrap();
-        let directories = Directories::open(&folder.path().join("directory.db"), clock, cheap)
+        let directories = Directories::open_with(&folder.path().join("directory.db"), clock, cheap)
             .await
             .unwrap();
         let directory = directories.target("Mail", Rules::default());

@@ -10,7 +10,7 @@ async fn demo(folder: &tempfile::TempDir) -> (Services, Directories, Vec<invente
     let clock = Arc::new(ManualClock::new(START));
     let path = folder.path().join("directory.db");
     let cheap = Params::new(8, 1, 1, None).unwrap();
-    let directories = Directories::open(&path, clock.clone(), cheap).await.unwrap();
+    let directories = Directories::open_with(&path, clock.clone(), cheap).await.unwrap();
     let target = |name: &&str| -> Arc<dyn Target> { Arc::new(directories.target(name, Rules::default())) };
     let targets = invented::SYSTEMS.iter().map(target).collect();
     let config = Config {
