@@ -76,6 +76,8 @@ struct Talk {
     /// When the last prompt was heard to its end, unless a key has come since.
     finished: Option<Instant>,
     on_hold: bool,
+    /// Whether the next ACK must answer an offer of ours.
+    offered: bool,
 }
 
 /// The conversation comes back from an operation with its result.
@@ -154,6 +156,7 @@ impl<'a> Session<'a> {
                 playing: None,
                 finished: None,
                 on_hold: line.agreed.is_on_hold(),
+                offered: false,
             },
         }
     }
@@ -368,6 +371,7 @@ impl<'a> Session<'a> {
     async fn reinvited(&mut self, id: ReinviteId, offer: Option<String>) {
         let Some(offer) = offer else {
             let offer = self.negotiation.offer();
+            self.talk.offered = true;
             let _ = self.call.answer_reinvite(id, offer).await;
             return;
         };
@@ -383,9 +387,12 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// The ACK of a re-INVITE without offer answers ours; any other says nothing new.
+    /// The ACK of a re-INVITE without offer answers ours. What any other ACK brings answers nothing and is ignored.
     async fn acknowledged(&mut self, sdp: Option<String>) -> Option<Reason> {
-        let answer = sdp?;
+        if !std::mem::take(&mut self.talk.offered) {
+            return None;
+        }
+        let answer = sdp.unwrap_or_default();
         match self.negotiation.accept(&answer) {
             Ok(agreed) => {
                 self.reconfigure(agreed);

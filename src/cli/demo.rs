@@ -205,6 +205,12 @@ fn invite(folder: &Folder, engine: &Engine) -> anyhow::Result<()> {
 /// Questions are named by their prompt where they have one.
 fn question_text(engine: &Engine, name: &str) -> String {
     let catalog = engine.speech().catalog();
-    let prompts = catalog.languages().next().and_then(|language| catalog.prompts(language));
-    prompts.and_then(|prompts| prompts.text(name)).unwrap_or(name).to_owned()
+    let prompts = catalog
+        .languages()
+        .next()
+        .and_then(|language| catalog.prompts(language));
+    prompts
+        .and_then(|prompts| prompts.text(name))
+        .unwrap_or(name)
+        .to_owned()
 }

@@ -70,6 +70,7 @@ struct ConfigArgs {
     #[arg(
         short,
         long,
+        global = true,
         value_name = "FILE",
         default_value = "passline.toml",
         env = "PASSLINE_CONFIG"
