@@ -165,7 +165,7 @@ impl Phone {
         let dialled = monotonic();
         let request = OutgoingCallRequest {
             target: target.to_owned(),
-            caller: dialling.caller,
+            caller: dialling.caller.map(|caller| caller_uri(&caller, local)),
             sdp: negotiation.offer(),
             credentials: dialling.credentials,
         };
@@ -204,6 +204,11 @@ impl Phone {
     pub async fn shutdown(self) {
         self.sip.shutdown(GOODBYE).await;
     }
+}
+
+/// A number by itself calls from this machine.
+fn caller_uri(caller: &str, local: IpAddr) -> String {
+    if caller.contains(':') { caller.to_owned() } else { format!("sip:{caller}@{}", SocketAddr::new(local, 5060)) }
 }
 
 async fn answered(call: &mut Call) -> Result<String, PhoneError> {
