@@ -10,11 +10,16 @@ use crate::integration::target::Expiry;
 use crate::service;
 
 const MINUTE: Duration = Duration::from_secs(60);
+/// The longest name of a node, as the services have it.
+const MAX_NODE: usize = 64;
 const YEAR: Duration = Duration::from_secs(366 * 24 * 3_600);
 
 pub(super) fn read(root: &mut Table<'_, '_>) -> (service::Config, Readback) {
     let mut config = service::Config::default();
     config.node = root.or("node", config.node);
+    if !(1..=MAX_NODE).contains(&config.node.len()) {
+        root.mistake("node", format!("must have 1 to {MAX_NODE} characters"));
+    }
     let mut questions = root.table("questions");
     config.questions.ask = questions.number("ask", config.questions.ask, 1..=9);
     config.questions.right = questions.number("right", config.questions.right.min(config.questions.ask), 1..=9);
@@ -36,7 +41,7 @@ pub(super) fn read(root: &mut Table<'_, '_>) -> (service::Config, Readback) {
     }
     if lockout.is_present("trunks") {
         let mut table = lockout.table("trunks");
-        let mut rules = config.lockout.trunks.clone().unwrap_or_else(LockoutConfig::callers);
+        let mut rules = config.lockout.trunks.clone().unwrap_or_else(LockoutConfig::trunks);
         lockout_rules(&mut table, &mut rules);
         config.lockout.trunks = Some(rules);
         table.finish();

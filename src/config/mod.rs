@@ -236,24 +236,33 @@ mod tests {
 
     #[test]
     fn every_mistake_is_told_at_once() {
-        let text = "[sip]\nlisten = ['udp:127.0.0.1', 'sctp:1.2.3.4:5060']\n[calls]\nmax = 0\ndrain = 'soon'\n\
+        let text = "node = ''\n[sip]\nlisten = ['udp:127.0.0.1', 'sctp:1.2.3.4:5060']\n[calls]\nmax = 0\ndrain = 'soon'\n\
                     [admin]\nlisten = '0.0.0.0:9460'\n[questions]\nask = 3\nright = 4\n[lockout.users]\ntires = 3\n";
         let found = mistakes(text);
         for part in [
             ":1: data: missing",
-            ":2: sip.listen: \"udp:127.0.0.1\" is not",
-            ":2: sip.listen: \"sctp:1.2.3.4:5060\" is not",
-            ":4: calls.max: 0 is out of range",
-            ":5: calls.drain: \"soon\" is not a duration",
-            ":7: admin.listen: must be a loopback address",
+            ":3: sip.listen: \"udp:127.0.0.1\" is not",
+            ":3: sip.listen: \"sctp:1.2.3.4:5060\" is not",
+            ":5: calls.max: 0 is out of range",
+            ":6: calls.drain: \"soon\" is not a duration",
+            ":8: admin.listen: must be a loopback address",
             "questions",
-            ":12: lockout.users.tires: unknown key; did you mean \"tries\"?",
+            ":13: lockout.users.tires: unknown key; did you mean \"tries\"?",
             "target: missing",
+            ":1: node: must have 1 to 64 characters",
         ] {
             assert!(
                 found.iter().any(|line| line.contains(part)),
                 "{part} is not in {found:#?}"
             );
         }
+    }
+
+    #[test]
+    fn a_trunk_is_braked_later_than_a_calling_number() {
+        let text = format!("{SHORTEST}[lockout.trunks]\n");
+        let config = parse("/etc/passline.toml".as_ref(), &text, &Mistakes::default());
+        let trunks = config.services.lockout.trunks.expect("switched on by its section");
+        assert_eq!(trunks, crate::identity::lockout::LockoutConfig::trunks());
     }
 }
