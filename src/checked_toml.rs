@@ -65,12 +65,17 @@ impl fmt::Display for Mistake {
 
 /// The mistakes found so far; shared by all readers of one check.
 #[derive(Debug, Default)]
-pub struct Mistakes(RefCell<Vec<Mistake>>);
+pub struct Mistakes {
+    list: RefCell<Vec<Mistake>>,
+    /// Every key that a reader asked for, so that tests can hold documents to it.
+    #[cfg(test)]
+    asked: RefCell<BTreeSet<String>>,
+}
 
 impl Mistakes {
     /// Notes a mistake.
     pub fn note(&self, mistake: Mistake) {
-        self.0.borrow_mut().push(mistake);
+        self.list.borrow_mut().push(mistake);
     }
 
     /// Notes a mistake of a file as a whole, such as one that cannot be read.
@@ -85,14 +90,27 @@ impl Mistakes {
 
     /// Whether nothing was wrong.
     pub fn is_empty(&self) -> bool {
-        self.0.borrow().is_empty()
+        self.list.borrow().is_empty()
     }
 
     /// All mistakes by file and line.
     pub fn into_list(self) -> Vec<Mistake> {
-        let mut list = self.0.into_inner();
+        let mut list = self.list.into_inner();
         list.sort_by(|a, b| (&a.file, a.line, &a.key).cmp(&(&b.file, b.line, &b.key)));
         list
+    }
+
+    /// Dotted keys that a reader asked for, there or not; items of lists have no number.
+    #[cfg(test)]
+    pub(crate) fn asked(&self) -> BTreeSet<String> {
+        self.asked.borrow().clone()
+    }
+
+    #[cfg(test)]
+    fn note_asked(&self, dotted: &str) {
+        let is_number = |part: &&str| part.chars().all(|c| c.is_ascii_digit());
+        let parts: Vec<&str> = dotted.split(['[', ']']).filter(|part| !is_number(part)).collect();
+        self.asked.borrow_mut().insert(parts.concat());
     }
 }
 
@@ -343,6 +361,8 @@ impl<'d, 'i> Table<'d, 'i> {
 
     fn entry(&mut self, key: &'static str) -> Option<&'d Spanned<DeValue<'i>>> {
         self.known.insert(key);
+        #[cfg(test)]
+        self.mistakes.note_asked(&self.dotted(key));
         self.entries?
             .iter()
             .find(|(name, _)| name.get_ref() == key)

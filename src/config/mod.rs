@@ -214,6 +214,8 @@ fn admin_section(table: &mut Table<'_, '_>) -> SocketAddr {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn mistakes(text: &str) -> Vec<String> {
@@ -264,5 +266,106 @@ mod tests {
         let config = parse("/etc/passline.toml".as_ref(), &text, &Mistakes::default());
         let trunks = config.services.lockout.trunks.expect("switched on by its section");
         assert_eq!(trunks, crate::identity::lockout::LockoutConfig::trunks());
+    }
+
+    /// Has what must be there for every key to be asked for.
+    const EVERY_SECTION: &str = "data = 'var'\n[sip]\nlisten = []\n[lockout.trunks]\n[[question]]\ntext = 'Q'\n\
+                                 answer = 'digits 4-4'\n[[target]]\nname = 'directory'\nkind = 'embedded'\n";
+
+    const DOCUMENT: &str = include_str!("../../docs/CONFIGURATION.md");
+
+    /// The blocks of TOML in a document.
+    fn blocks(document: &str) -> Vec<&str> {
+        let blocks = document
+            .split("```toml\n")
+            .skip(1)
+            .filter_map(|rest| rest.split("```").next());
+        blocks.collect()
+    }
+
+    /// `[calls]` and `[[question]]` without their brackets, also when they are commented out.
+    fn section_of(line: &str) -> Option<&str> {
+        let name = line.trim_start_matches("# ").strip_prefix('[')?.strip_suffix(']')?;
+        Some(name.trim_matches(['[', ']']))
+    }
+
+    fn dotted(section: &str, key: &str) -> String {
+        if section.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{section}.{key}")
+        }
+    }
+
+    /// The keys that readers ask for, without the sections.
+    fn keys_asked_for() -> BTreeSet<String> {
+        let mistakes = Mistakes::default();
+        parse("/etc/passline.toml".as_ref(), EVERY_SECTION, &mistakes);
+        let asked = mistakes.asked();
+        let is_section = |name: &String| asked.iter().any(|other| other.starts_with(&format!("{name}.")));
+        let sections: BTreeSet<String> = asked.iter().filter(|name| is_section(name)).cloned().collect();
+        assert_eq!(mistakes.into_list(), []);
+        asked.difference(&sections).cloned().collect()
+    }
+
+    /// The rows `| `key` | ...` below the headings that name their sections.
+    fn keys_in_tables(document: &str) -> BTreeSet<String> {
+        let mut sections = vec![""];
+        let mut keys = BTreeSet::new();
+        for line in document.lines() {
+            if let Some(heading) = line.strip_prefix("### ") {
+                let named = heading.split('`').filter_map(section_of).collect::<Vec<_>>();
+                sections = if named.is_empty() { vec![""] } else { named };
+            } else if line.starts_with("## ") {
+                sections.clear();
+            } else if let Some(key) = line.strip_prefix("| `").and_then(|row| row.split('`').next()) {
+                keys.extend(sections.iter().map(|section| dotted(section, key)));
+            }
+        }
+        keys
+    }
+
+    #[test]
+    fn every_key_is_documented_and_no_other() {
+        assert_eq!(keys_in_tables(DOCUMENT), keys_asked_for());
+    }
+
+    #[test]
+    fn the_complete_example_has_every_key() {
+        let example = blocks(DOCUMENT)
+            .into_iter()
+            .max_by_key(|block| block.len())
+            .expect("there are blocks");
+        let (mut section, mut keys) = ("", BTreeSet::new());
+        for line in example.lines() {
+            if let Some(name) = section_of(line) {
+                section = name;
+            } else if let Some((key, _)) = line.trim_start_matches("# ").split_once(" = ") {
+                keys.insert(dotted(section, key));
+            }
+        }
+        assert_eq!(keys, keys_asked_for());
+    }
+
+    #[test]
+    fn what_the_documents_show_is_right() {
+        let is_of_an_excerpt = |mistake: &Mistake| {
+            mistake.message.starts_with("missing; ") && ["data", "sip.listen", "target"].contains(&mistake.key.as_str())
+        };
+        for document in [DOCUMENT, include_str!("../../README.md")] {
+            let blocks = blocks(document);
+            assert!(!blocks.is_empty());
+            for block in blocks {
+                if block.starts_with("# sip-config/") {
+                    assert_eq!(crate::telephony::sip::trunk::parse("pbx", block).err(), None, "{block}");
+                    continue;
+                }
+                let mistakes = Mistakes::default();
+                parse("/etc/passline.toml".as_ref(), block, &mistakes);
+                let list: Vec<_> = mistakes.into_list();
+                let wrong: Vec<_> = list.iter().filter(|mistake| !is_of_an_excerpt(mistake)).collect();
+                assert!(wrong.is_empty(), "{block}\n{wrong:#?}");
+            }
+        }
     }
 }
