@@ -10,8 +10,9 @@ use crate::call::{Label, Labels};
 use crate::config::{Config, TargetKind};
 use crate::identity::event::{Actor, Door, Origin};
 use crate::identity::policy::NoDictionary;
-use crate::integration::target::Target;
 use crate::integration::target::embedded::Directories;
+use crate::integration::target::{Refusal, Target, TargetError};
+use crate::secret::Secret;
 use crate::service::pepper::{self, PepperSource};
 use crate::service::{Entropy, Parts, Services};
 use crate::store::{self, Store};
@@ -85,6 +86,39 @@ pub async fn open(config: &Config) -> anyhow::Result<Backstage> {
         labels: labels.collect(),
         clock,
     })
+}
+
+/// Gives people the accounts in embedded directories that they do not have yet, each with a password that nobody knows
+/// until the first reset. Other systems have admins of their own for that. Returns how many are new.
+///
+/// # Errors
+/// When the database or the directory fails.
+pub async fn open_accounts(backstage: &Backstage, config: &Config) -> anyhow::Result<usize> {
+    const PAGE: u32 = 500;
+    let (mut after, mut opened) = (None, 0);
+    loop {
+        let page = backstage.services.list_users(after.as_ref(), PAGE).await?;
+        let Some(last) = page.last() else { return Ok(opened) };
+        after = Some(last.login.clone());
+        for user in &page {
+            for account in backstage.services.show_user(&user.login).await?.accounts {
+                let Some(target) = config.targets.iter().find(|target| target.name == account.target) else {
+                    continue;
+                };
+                let TargetKind::Embedded(rules) = &target.kind;
+                let directory = backstage.directories.target(&target.name, rules.clone());
+                if let Err(TargetError::Refused {
+                    refusal: Refusal::NoSuchAccount,
+                    ..
+                }) = directory.state(&account.name).await
+                {
+                    let unknown = Secret::new(format!("{:032x}", rand::random::<u128>()));
+                    directory.create(&account.name, &unknown).await?;
+                    opened += 1;
+                }
+            }
+        }
+    }
 }
 
 /// The command line as the source of a change.

@@ -9,6 +9,7 @@ use anyhow::{Context as _, bail};
 
 use super::{ConfigArgs, output, runtime};
 use crate::app::backstage::{self, Backstage};
+use crate::config::Config;
 use crate::identity::lockout::Standing;
 use crate::identity::user::Login;
 use crate::secret::Secret;
@@ -33,6 +34,11 @@ enum Command {
     /// TARGET is the name of a target in the configuration, QUESTION the prompt or the text of a question there. People
     /// who are there already get the new values; an empty field leaves the value as it is. Answers are hashed while
     /// they are read. A line with a mistake is left out and told, with line and column, never with the value.
+    ///
+    /// An account that an embedded directory does not have yet is opened there, with a password that nobody knows.
+    ///
+    /// A caller needs answers to as many questions as are asked (questions.ask); see who has how many with
+    /// `passline user show`. Delete the file afterwards: the answers in it are not hashed.
     Import {
         /// The file; `-` reads standard input.
         file: PathBuf,
@@ -77,7 +83,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     runtime()?.block_on(async {
         let backstage = backstage::open(&config).await?;
         match &args.command {
-            Command::Import { file, json } => import(&backstage, file, *json).await,
+            Command::Import { file, json } => import(&backstage, &config, file, *json).await,
             Command::List { json } => list(&backstage, *json).await,
             Command::Show { login, json } => show(&backstage, &parse_login(login)?, *json).await,
             Command::Unlock { login } => unlock(&backstage, &parse_login(login)?).await,
@@ -90,7 +96,7 @@ fn parse_login(text: &str) -> anyhow::Result<Login> {
     text.parse().with_context(|| format!("{text:?} is not a login"))
 }
 
-async fn import(backstage: &Backstage, file: &PathBuf, json: bool) -> anyhow::Result<ExitCode> {
+async fn import(backstage: &Backstage, config: &Config, file: &PathBuf, json: bool) -> anyhow::Result<ExitCode> {
     let reader: Box<dyn std::io::Read + Send> = if file.as_os_str() == "-" {
         Box::new(std::io::stdin())
     } else {
@@ -102,6 +108,7 @@ async fn import(backstage: &Backstage, file: &PathBuf, json: bool) -> anyhow::Re
         .import_users(&backstage::command_line(), reader, told)
         .await?;
     output::progress_done();
+    let opened = backstage::open_accounts(backstage, config).await?;
     let progress = report.progress;
     if json {
         let mistakes: Vec<_> = report
@@ -111,7 +118,7 @@ async fn import(backstage: &Backstage, file: &PathBuf, json: bool) -> anyhow::Re
             .collect();
         output::json(&serde_json::json!({
             "lines": progress.lines, "created": progress.created, "updated": progress.updated, "refused": progress.refused,
-            "mistakes": mistakes, "more_mistakes": report.more_mistakes,
+            "mistakes": mistakes, "more_mistakes": report.more_mistakes, "embedded_accounts_opened": opened,
         }))?;
     } else {
         for mistake in &report.mistakes {
@@ -131,9 +138,14 @@ async fn import(backstage: &Backstage, file: &PathBuf, json: bool) -> anyhow::Re
             output::note(format_args!("and {} more mistakes", report.more_mistakes));
         }
         output::line(format_args!(
-            "{} lines: {} people are new, {} have new values, {} lines were left out",
+            "lines: {}; people: {} new, {} with new values; lines left out: {}",
             progress.lines, progress.created, progress.updated, progress.refused
         ));
+        if opened > 0 {
+            output::line(format_args!(
+                "new accounts in embedded directories: {opened}; nobody knows their passwords until a first reset"
+            ));
+        }
     }
     let whole = report.mistakes.is_empty();
     Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
