@@ -40,10 +40,10 @@ pub(super) struct Args {
     /// Hang up after this long, if the far end has not.
     #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = parse_duration)]
     max_duration: Duration,
-    /// Hang up this long after the last key.
+    /// Hang up this long after the last key, instead of waiting for the far end to do it.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     stay: Option<Duration>,
-    /// Offer this codec; may be given several times, the best first.
+    /// Offer this codec, pcmu or pcma; may be given several times, the best first. Both if left out.
     #[arg(long, value_name = "NAME")]
     codec: Vec<String>,
     /// Calling number or URI.

@@ -9,12 +9,14 @@ use crate::call::SPOKEN_BY_PROGRAM;
 use crate::checked_toml::Mistake;
 use crate::config::{self, Config};
 use crate::dialplan::Library;
+use crate::identity::question::Channel;
 use crate::speech::catalog::{self, Depth, Severity};
 use crate::speech::synthesizer::Engines;
 
 /// Find every mistake in the configuration, trunks, flows and prompts at once: file, line, key, remedy.
 ///
-/// Nothing is started and nothing is changed. Exit code 0 means that `passline serve` will start, unless a port is taken.
+/// Nothing is started and nothing is changed. Exit code 0 means that `passline serve` will start, unless a port is taken
+/// or the folder of data cannot be used.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -42,10 +44,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         for mistake in &told.mistakes {
             output::line(mistake);
         }
-        match told.mistakes.len() {
-            0 => output::line("no mistakes"),
-            count => output::line(format_args!("{count} mistakes")),
-        }
+        output::line(output::counted(told.mistakes.len(), "mistake"));
     }
     Ok(if told.mistakes.is_empty() {
         ExitCode::SUCCESS
@@ -74,6 +73,7 @@ fn check(config: &Config, file: &Path, told: &mut Told) {
     let (engines, problems) = Engines::start(&config.speech.synthesis);
     told.notes
         .extend(problems.iter().map(|problem| format!("note: {problem}")));
+    told.notes.extend(too_few_questions(config));
     let loaded = catalog::load(&config.speech.prompts, Depth::Load, &|language| {
         engines.for_language(language).is_ok()
     });
@@ -113,6 +113,22 @@ fn check(config: &Config, file: &Path, told: &mut Told) {
     if let Err(mistakes) = trunks::load(&config.trunks, &library) {
         told.mistakes.extend(mistakes);
     }
+}
+
+/// Nobody could be verified, and every caller would hear that it cannot be done by phone.
+fn too_few_questions(config: &Config) -> Option<String> {
+    let for_phone = config
+        .questions
+        .iter()
+        .filter(|question| question.channels.contains(Channel::Phone));
+    let (count, ask) = (for_phone.count(), usize::from(config.services.questions.ask));
+    (count < ask).then(|| {
+        format!(
+            "note: {} for the phone, but questions.ask is {ask}: nobody can be verified; add [[question]] or lower \
+             questions.ask and questions.right",
+            output::counted(count, "question")
+        )
+    })
 }
 
 fn check_spoken_by_program(config: &Config, catalog: &catalog::Catalog, told: &mut Told) {

@@ -10,6 +10,8 @@ use super::{Cli, output};
 /// Print a completion script for a shell.
 ///
 /// For bash: passline completion bash > /etc/bash_completion.d/passline
+///
+/// For zsh, in a folder of $fpath: passline completion zsh > _passline
 #[derive(Debug, clap::Args)]
 pub(super) struct CompletionArgs {
     /// The shell.

@@ -83,8 +83,8 @@ fn load_config(args: &ConfigArgs) -> anyhow::Result<Config> {
     config::load(&args.config).map_err(|mistakes| {
         let list: Vec<String> = mistakes.iter().map(|mistake| format!("  {mistake}")).collect();
         anyhow::anyhow!(
-            "the configuration has {} mistakes:\n{}",
-            mistakes.len(),
+            "the configuration has {}:\n{}",
+            output::counted(mistakes.len(), "mistake"),
             list.join("\n")
         )
     })

@@ -107,7 +107,10 @@ fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         }
         let languages = loaded.catalog.languages().count();
         output::line(format_args!(
-            "{languages} languages, {errors} errors, {warnings} warnings"
+            "{}, {}, {}",
+            output::counted(languages, "language"),
+            output::counted(errors, "error"),
+            output::counted(warnings, "warning")
         ));
     }
     Ok(if errors == 0 && warnings == 0 {

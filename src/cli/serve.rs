@@ -12,7 +12,8 @@ use crate::telemetry::{self, Level};
 /// Take calls until stopped.
 ///
 /// On SIGTERM or Ctrl-C no new calls are taken and calls in progress may finish (calls.drain in the configuration); the
-/// rest are told goodbye. A second signal tells them at once.
+/// rest are told goodbye. A second signal tells them at once. Changed call flows and prompts are loaded while it runs;
+/// everything else (passline.toml, trunk files) needs a restart.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -21,7 +22,7 @@ pub(super) struct Args {
     #[arg(long)]
     json: bool,
     /// Log more or less than the configuration says.
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, value_name = "LEVEL")]
     log_level: Option<Level>,
 }
 
