@@ -1,6 +1,11 @@
 //! The command line: one file per command. Errors are told in plain words on standard error; the exit code is 0 for
 //! success, 1 for a failure or a finding, 2 for a command that was typed wrong.
 
+#![allow(
+    rustdoc::broken_intra_doc_links,
+    reason = "comments of arguments are help for a terminal, where brackets are not links"
+)]
+
 mod audit;
 mod call;
 mod calls;
