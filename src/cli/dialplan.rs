@@ -20,30 +20,35 @@ pub(super) enum Command {
     ///
     /// For example: passline dialplan graph dialplans/reset.toml > reset.svg
     Graph(GraphArgs),
-    /// Run a flow in the terminal: prompts as text, keys typed, operations against the real services.
     Simulate(simulate::Args),
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct CheckArgs {
-    /// Flow files.
+    /// Flow files, such as dialplans/*.toml.
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// The folder of prompts that flows may name.
-    #[arg(long, value_name = "FOLDER", default_value = "prompts")]
-    prompts: PathBuf,
+    #[command(flatten)]
+    prompts: PromptArgs,
     /// One JSON list of findings, for scripts.
     #[arg(long)]
     json: bool,
+}
+
+/// Where the prompts are that a flow may name.
+#[derive(Debug, clap::Args)]
+struct PromptArgs {
+    /// The folder of prompts that flows may name.
+    #[arg(long, value_name = "FOLDER", default_value = "prompts")]
+    prompts: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct GraphArgs {
     /// The flow file.
     file: PathBuf,
-    /// The folder of prompts that flows may name.
-    #[arg(long, value_name = "FOLDER", default_value = "prompts")]
-    prompts: PathBuf,
+    #[command(flatten)]
+    prompts: PromptArgs,
     /// How it is drawn.
     #[arg(long, value_enum, default_value_t = Format::Svg)]
     format: Format,
@@ -66,7 +71,7 @@ pub(super) fn run(command: &Command) -> anyhow::Result<ExitCode> {
 }
 
 fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
-    let prompts = prompts(&args.prompts)?;
+    let prompts = args.prompts.index()?;
     let checked: Vec<Checked> = args
         .files
         .iter()
@@ -82,8 +87,10 @@ fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
             output::text(&checked.report);
         }
         output::line(format_args!(
-            "{} flows, {errors} errors, {warnings} warnings",
-            checked.len()
+            "{}, {}, {}",
+            output::counted(checked.len(), "flow"),
+            output::counted(errors, "error"),
+            output::counted(warnings, "warning")
         ));
     }
     Ok(if errors == 0 {
@@ -94,7 +101,7 @@ fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn graph(args: &GraphArgs) -> anyhow::Result<ExitCode> {
-    let flow = flow(&args.file, &prompts(&args.prompts)?)?;
+    let flow = flow(&args.file, &args.prompts.index()?)?;
     output::line(match args.format {
         Format::Svg => flow.to_svg(),
         Format::Dot => flow.to_dot(),
@@ -110,14 +117,17 @@ pub(super) fn flow(file: &Path, prompts: &PromptIndex) -> anyhow::Result<Flow> {
         .with_context(|| format!("the flow has mistakes:\n{}", checked.report))
 }
 
-/// The prompts in a folder, without reading their audio closely. What is wrong with prompts is told by `prompts check`.
-pub(super) fn prompts(folder: &Path) -> anyhow::Result<PromptIndex> {
-    anyhow::ensure!(
-        folder.is_dir(),
-        "there is no folder {}; name it with --prompts FOLDER",
-        folder.display()
-    );
-    Ok(flows::prompt_index(
-        &catalog::load(folder, Depth::Load, &|_| true).catalog,
-    ))
+impl PromptArgs {
+    /// The prompts in the folder, without reading their audio closely. What is wrong with them is told by `prompts check`.
+    fn index(&self) -> anyhow::Result<PromptIndex> {
+        let folder = &self.prompts;
+        anyhow::ensure!(
+            folder.is_dir(),
+            "there is no folder {}; name it with --prompts FOLDER",
+            folder.display()
+        );
+        Ok(flows::prompt_index(
+            &catalog::load(folder, Depth::Load, &|_| true).catalog,
+        ))
+    }
 }

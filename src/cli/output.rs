@@ -13,6 +13,15 @@ pub(super) fn note(text: impl Display) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
+/// "no mistakes", "1 mistake", "2 mistakes".
+pub(super) fn counted(count: usize, noun: &str) -> String {
+    match count {
+        0 => format!("no {noun}s"),
+        1 => format!("1 {noun}"),
+        _ => format!("{count} {noun}s"),
+    }
+}
+
 /// An error with its causes, in plain words.
 pub(super) fn error(error: &anyhow::Error) {
     note(format_args!("passline: {error:#}"));

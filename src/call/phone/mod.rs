@@ -208,7 +208,11 @@ impl Phone {
 
 /// A number by itself calls from this machine.
 fn caller_uri(caller: &str, local: IpAddr) -> String {
-    if caller.contains(':') { caller.to_owned() } else { format!("sip:{caller}@{}", SocketAddr::new(local, 5060)) }
+    if caller.contains(':') {
+        caller.to_owned()
+    } else {
+        format!("sip:{caller}@{}", SocketAddr::new(local, 5060))
+    }
 }
 
 async fn answered(call: &mut Call) -> Result<String, PhoneError> {
