@@ -2,6 +2,8 @@
 //!
 //! The filter is set in code: a library that logs whole messages can never be switched on by an environment variable.
 
+use std::io::IsTerminal as _;
+
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
@@ -46,6 +48,7 @@ pub fn start(config: Config) {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_span_events(FmtSpan::NONE);
     // Fails only if a subscriber is there already, as in tests that start several engines in one process.
     let _ = match config.format {

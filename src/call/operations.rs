@@ -10,6 +10,7 @@ use super::voice::{Change, Slots, Voice};
 use crate::dialplan::operation::{Operation, Outcome, Slot};
 use crate::digit::Digits;
 use crate::identity::evidence::Evidence;
+use crate::identity::ids::UserId;
 use crate::secret::Secret;
 use crate::service::{
     Answered, Arrival, Identified, NextQuestion, Proposal, Proposed, ReadBack, Selected, ServiceError, Services,
@@ -43,14 +44,22 @@ pub(super) struct Done {
 pub(super) struct Conversation {
     services: Services,
     arrival: Arrival,
-    /// Begun by the first operation: most callers who dial a wrong number are gone before.
-    visit: Arc<OnceLock<Visit>>,
+    known: Arc<Known>,
     voice: Arc<Voice>,
     readback: Readback,
     evidence: Option<Evidence>,
     proposal: Option<Proposal>,
     systems: Vec<System>,
     pace: Pace,
+}
+
+/// What has become known in a call, for whoever ends it while an operation has the conversation.
+#[derive(Default)]
+pub(super) struct Known {
+    /// Begun by the first operation: most callers who dial a wrong number are gone before.
+    pub(super) visit: OnceLock<Visit>,
+    /// Who was verified.
+    pub(super) user: OnceLock<UserId>,
 }
 
 /// Whether the caller keys the password back before it goes live.
@@ -65,11 +74,10 @@ pub enum Readback {
 
 impl Conversation {
     pub(super) fn new(services: Services, arrival: Arrival, voice: Arc<Voice>, readback: Readback) -> Self {
-        let visit = Arc::new(OnceLock::new());
         Self {
             services,
             arrival,
-            visit,
+            known: Arc::default(),
             voice,
             readback,
             evidence: None,
@@ -79,9 +87,9 @@ impl Conversation {
         }
     }
 
-    /// Where the visit will be once there is one; for ending it when an operation is dropped half-way.
-    pub(super) fn visit_cell(&self) -> Arc<OnceLock<Visit>> {
-        Arc::clone(&self.visit)
+    /// What has become known, also while an operation runs.
+    pub(super) fn known(&self) -> Arc<Known> {
+        Arc::clone(&self.known)
     }
 
     /// The password that was proposed last, for somebody who sits at the machine and asked to see it.
@@ -90,11 +98,11 @@ impl Conversation {
     }
 
     async fn visit(&self) -> Result<Visit, OperationError> {
-        if let Some(visit) = self.visit.get() {
+        if let Some(visit) = self.known.visit.get() {
             return Ok(visit.clone());
         }
         let visit = self.services.begin(self.arrival.clone()).await?;
-        Ok(self.visit.get_or_init(|| visit).clone())
+        Ok(self.known.visit.get_or_init(|| visit).clone())
     }
 
     /// Does what the flow asks for.
@@ -145,6 +153,7 @@ impl Conversation {
         Ok(match self.visit().await?.answer(keyed).await? {
             Answered::More => Outcome::More,
             Answered::Passed(evidence) => {
+                let _ = self.known.user.set(evidence.user());
                 self.evidence = Some(evidence);
                 Outcome::Passed
             }

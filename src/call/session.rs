@@ -14,21 +14,20 @@
 
 use std::future::pending;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
 use super::metrics::Metrics;
 use super::negotiation::{Negotiation, codec_name, status_of};
-use super::operations::{Conversation, Done, OperationError};
+use super::operations::{Conversation, Done, Known, OperationError};
 use super::registry::Entry;
 use super::voice::{Slots, Voice};
 use crate::dialplan::operation::{Operation, Slot};
 use crate::dialplan::{self, EndReason, Flow, Input, Interpreter, InvocationId, Output, TransferOutcome};
 use crate::digit::Digits;
 use crate::secret::Secret;
-use crate::service::Visit;
 use crate::telephony::dtmf;
 use crate::telephony::media::{MediaError, MediaEvent, MediaHandle, PlaybackId, Playlist, Segment, SessionStats};
 use crate::telephony::sdp::Negotiated;
@@ -40,6 +39,9 @@ const DISMISSAL: Duration = Duration::from_secs(10);
 
 /// What it means when there are no more events.
 const STACK_ENDED: CallEvent = CallEvent::Ended { cause: EndCause::Lost };
+
+/// Media that has ended by itself is as good as media that nobody hears.
+const MEDIA_ENDED: MediaEvent = MediaEvent::MediaLost;
 
 /// A breath between one prompt and the next. Recordings are trimmed to their sound, and without it sentences run into each
 /// other; after a key the caller waits for an answer and gets it at once.
@@ -61,7 +63,7 @@ pub(super) struct Session<'a> {
     pub(super) entry: &'a mut Entry,
     pub(super) metrics: &'a Metrics,
     pub(super) voice: Arc<Voice>,
-    visits: Arc<OnceLock<Visit>>,
+    known: Arc<Known>,
     talk: Talk,
 }
 
@@ -104,8 +106,8 @@ pub(super) struct Left {
     pub(super) reason: Reason,
     pub(super) last_step: String,
     pub(super) stats: Option<SessionStats>,
-    /// The visit, if an operation has begun one.
-    pub(super) visit: Option<Visit>,
+    /// The visit, if an operation has begun one, and who was verified in it.
+    pub(super) known: Arc<Known>,
 }
 
 impl Left {
@@ -115,7 +117,7 @@ impl Left {
             reason,
             last_step: String::new(),
             stats,
-            visit: None,
+            known: Arc::default(),
         }
     }
 }
@@ -147,7 +149,7 @@ impl<'a> Session<'a> {
             entry,
             metrics,
             voice,
-            visits: conversation.visit_cell(),
+            known: conversation.known(),
             talk: Talk {
                 interpreter: Interpreter::new(flow),
                 conversation: Some(Box::new(conversation)),
@@ -176,13 +178,12 @@ impl<'a> Session<'a> {
                 break reason;
             }
         };
-        let visit = self.visits.get().cloned();
         let last_step = self.talk.interpreter.step().to_string();
         Left {
             reason,
             last_step,
             stats: self.media.close().await,
-            visit,
+            known: self.known,
         }
     }
 
@@ -202,7 +203,7 @@ impl<'a> Session<'a> {
         };
         tokio::select! {
             event = self.call.next_event() => Happened::Signal(event.unwrap_or(STACK_ENDED)),
-            Some(event) = self.media_events.recv() => Happened::Media(event),
+            event = self.media_events.recv() => Happened::Media(event.unwrap_or(MEDIA_ENDED)),
             (conversation, result) = working => Happened::Worked(conversation, result),
             () = due => Happened::Deadline,
             () = self.entry.dismissed() => Happened::Dismissed,
@@ -478,7 +479,8 @@ impl<'a> Session<'a> {
     }
 }
 
-fn word_of(reason: EndReason) -> &'static str {
+/// How a flow ended, in one word.
+pub(super) fn word_of(reason: EndReason) -> &'static str {
     match reason {
         EndReason::Completed => "completed",
         EndReason::CallerHungUp => "caller_hung_up",

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::operations::{Conversation, Readback};
+use super::session::word_of;
 use super::voice::{Labels, Slots, Voice};
 use crate::dialplan::operation::Operation;
 use crate::dialplan::{Flow, Input, Interpreter, Output, TransferOutcome};
@@ -116,7 +117,7 @@ impl Simulator {
                     shown.push(Shown::Transfer(destination.to_string()));
                     self.tell(Input::TransferDone(TransferOutcome::Failed));
                 }
-                Output::Ended(end) => shown.push(Shown::Ended(format!("{:?} in {}", end.reason, end.step))),
+                Output::Ended(end) => shown.push(Shown::Ended(format!("{} in {}", word_of(end.reason), end.step))),
             }
         }
         shown
@@ -150,7 +151,7 @@ impl Simulator {
 
     /// Ends what the call has begun.
     pub async fn close(self) {
-        if let Some(visit) = self.conversation.visit_cell().get()
+        if let Some(visit) = self.conversation.known().visit.get()
             && let Err(error) = visit.end().await
         {
             tracing::warn!(error = &error as &dyn std::error::Error, "the visit ends by time only");

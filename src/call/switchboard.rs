@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  INVITE ─▶ registry (full, draining?) ─▶ flow (known?) ─▶ ports ─▶ SDP answer ─▶ 180, 200 ─▶ ACK ─▶ Session
-//!               503 / 486                     404             503       488 / 400
+//!                  503                        404             503       488 / 400
 //! ```
 
 use std::net::SocketAddr;
@@ -75,14 +75,15 @@ pub struct House {
 pub async fn run(house: Arc<House>, mut incoming: mpsc::Receiver<IncomingCall>) {
     let calls = TaskTracker::new();
     while let Some(IncomingCall { info, call }) = incoming.recv().await {
-        let span = tracing::info_span!("call", call.id = %info.call_id, trunk = %info.trunk);
-        calls.spawn(Box::pin(take(Arc::clone(&house), info, call)).instrument(span));
+        let id = house.services.new_call_id();
+        let span = tracing::info_span!("call", call.id = %id, sip.call_id = %info.call_id, trunk = %info.trunk);
+        calls.spawn(Box::pin(take(Arc::clone(&house), id, info, call)).instrument(span));
     }
     calls.close();
     calls.wait().await;
 }
 
-async fn take(house: Arc<House>, info: CallInfo, mut call: Call) {
+async fn take(house: Arc<House>, id: CallId, info: CallInfo, mut call: Call) {
     let caller = masked(info.caller.expose());
     let new = NewCall {
         call_id: &info.call_id,
@@ -95,7 +96,7 @@ async fn take(house: Arc<House>, info: CallInfo, mut call: Call) {
         Ok(entry) => entry,
         Err(refused) => {
             let (status, retry_after, reason) = match refused {
-                Refused::Full => (486, None, "full"),
+                Refused::Full => (503, Some(10), "full"),
                 Refused::Draining => (503, Some(30), "draining"),
             };
             house.metrics.call_refused(reason);
@@ -111,7 +112,7 @@ async fn take(house: Arc<House>, info: CallInfo, mut call: Call) {
     let began = monotonic();
     let started = house.clock.now();
     let left = match answer(&house, &info, &mut call).await {
-        Ok(answered) => talk(&house, &info, answered, flow, &mut entry, started).await,
+        Ok(answered) => talk(&house, id, &info, answered, flow, &mut entry, started).await,
         Err(Failed { status, reason }) => {
             if let Some(status) = status {
                 refuse(&call, status, None).await;
@@ -262,6 +263,7 @@ async fn acknowledged(call: &mut Call) -> Result<Option<String>, Failed> {
 
 async fn talk(
     house: &House,
+    id: CallId,
     info: &CallInfo,
     line: Line<'_>,
     flow: Arc<Flow>,
@@ -276,7 +278,6 @@ async fn talk(
             return Left::without_flow(Reason("no_prompts"), line.media.close().await);
         }
     };
-    let id = house.services.new_call_id();
     let answered = house.clock.now();
     house.records.began(id, call_start(info, id, started)).await;
     let arrival = Arrival {
@@ -294,12 +295,12 @@ async fn talk(
     let end = CallEnd {
         answered: Some(answered),
         ended: house.clock.now(),
-        visit: left.visit.as_ref().map(|visit| visit.id().to_string()),
-        user: None,
+        visit: left.known.visit.get().map(|visit| visit.id().to_string()),
+        user: left.known.user.get().map(ToString::to_string),
         last_step: Some(left.last_step.clone()),
         reason: left.reason.0.to_owned(),
     };
-    if let Some(visit) = &left.visit {
+    if let Some(visit) = left.known.visit.get() {
         end_visit(visit).await;
     }
     house.records.ended(id, end).await;

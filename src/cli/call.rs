@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::{output, runtime};
 use crate::call::phone::script::{self, Action};
@@ -131,7 +132,10 @@ async fn place(args: &Args, actions: Vec<Action>) -> anyhow::Result<ExitCode> {
     if let Some(file) = &args.record {
         call.record(file)?;
     }
+    // A killed call is hung up all the same: the far end would talk to nobody until its media time-out.
+    let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
+        _ = terminate.recv() => {}
         () = follow(&mut call, actions, args.stay) => {}
         () = tokio::time::sleep(args.max_duration) => {}
         _ = tokio::signal::ctrl_c() => {}

@@ -58,10 +58,10 @@ pub struct Config {
 /// The `[calls]` section.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallsSection {
-    /// Calls at once, over all trunks. 500: a machine with two cores carries twice as many (docs/PERFORMANCE.md).
+    /// Calls at once, over all trunks. 500: what one machine with two cores carries with ease.
     pub max: usize,
-    /// How long calls in progress may go on after SIGTERM. A minute: most callers are done by then, and service
-    /// managers wait for ninety seconds.
+    /// How long calls in progress may go on after SIGTERM. A minute: most callers are done by then. Goodbyes and writing
+    /// what is open take up to 50 seconds more, so let a service manager wait for two minutes.
     pub drain: Duration,
     /// Folder for recordings of calls, caller left, Passline right; none by default. Passwords and keys are never in them.
     pub recordings: Option<PathBuf>,

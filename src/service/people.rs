@@ -203,25 +203,29 @@ impl Services {
         Ok(tx.commit().await?)
     }
 
-    /// Adds a question; one with the same text is given back as it is.
+    /// Adds a question; one with the same text becomes what it is now, and keeps its answers.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn add_question(&self, new: NewQuestion) -> Result<Question, PeopleError> {
         let now = self.now();
         let mut tx = self.store().write().await?;
-        if let Some(question) = question::by_text_or_prompt(&mut tx, &new.text).await? {
-            return Ok(question);
-        }
+        let known = question::by_text_or_prompt(&mut tx, &new.text).await?;
         let question = Question {
-            id: self.draw(|rng| QuestionId::generate(now, rng)),
+            id: known
+                .as_ref()
+                .map_or_else(|| self.draw(|rng| QuestionId::generate(now, rng)), |known| known.id),
             text: new.text,
             prompt: new.prompt,
             channels: new.channels,
             format: new.format,
             origin: new.origin,
         };
-        question::insert(&mut tx, &question).await?;
+        match known {
+            Some(known) if known == question => return Ok(known),
+            Some(_) => question::update(&mut tx, &question).await?,
+            None => question::insert(&mut tx, &question).await?,
+        }
         tx.commit().await?;
         Ok(question)
     }

@@ -24,6 +24,23 @@ pub async fn insert(tx: &mut Transaction, question: &Question) -> Result<(), Sto
     Ok(())
 }
 
+/// Gives a question what it is now; its answers stay.
+///
+/// # Errors
+/// When the database fails.
+pub async fn update(tx: &mut Transaction, question: &Question) -> Result<(), StoreError> {
+    sqlx::query("update questions set text = $1, prompt = $2, channels = $3, format = $4, origin = $5 where id = $6")
+        .bind(&question.text)
+        .bind(&question.prompt)
+        .bind(question.channels.to_string())
+        .bind(question.format.to_string())
+        .bind(origin_name(question.origin))
+        .bind(question.id.to_string())
+        .execute(tx.connection())
+        .await?;
+    Ok(())
+}
+
 /// A question. One statement, found or not.
 ///
 /// # Errors

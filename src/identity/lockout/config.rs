@@ -118,12 +118,12 @@ pub enum LockoutConfigError {
     #[error("lockout: `tries` is at least 1")]
     NoTries,
     /// The first delay is zero, or longer than the longest.
-    #[error("lockout: `base_delay_seconds` is at least 1 and at most `max_delay_seconds`")]
+    #[error("lockout: `base_delay` is at least 1 and at most `max_delay`")]
     Delays,
     /// The count would be gone before the delay is over, and delays would never rise.
     #[error(
-        "lockout: `forget_after_seconds` is more than `max_delay_seconds`, \
-         and `hold_forget_after_seconds` no less than it"
+        "lockout: `forget_after` is more than `max_delay`, \
+         and `hold_forget_after` no less than it"
     )]
     Forget,
     /// Delays would never be reached.
