@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use nix::sys::socket::{MsgFlags, SockaddrStorage, sendto};
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -251,7 +253,9 @@ impl Core {
     fn send_datagram(&self, flow: Flow, bytes: &[u8]) {
         let index = usize::try_from(flow.channel.0).unwrap_or(0).wrapping_sub(1);
         let Some(socket) = self.sockets.get(index) else { return };
-        if let Err(error) = socket.try_send_to(bytes, flow.remote) {
+        // Not by `try_send_to`: tokio knows of no readiness of a new socket yet, and its first message would be lost.
+        let to = SockaddrStorage::from(flow.remote);
+        if let Err(error) = sendto(socket.as_raw_fd(), bytes, &to, MsgFlags::MSG_DONTWAIT) {
             tracing::debug!(%error, sip.remote = %flow.remote, "sending failed");
         }
     }
