@@ -37,6 +37,10 @@ use crate::time::monotonic;
 /// The longest that a goodbye outside of the flow may take.
 const DISMISSAL: Duration = Duration::from_secs(10);
 
+/// From the last packet of a goodbye to the BYE. What was sent last is still in the jitter buffer of the caller's
+/// telephone, which throws it away when the call is over.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
 /// What it means when there are no more events.
 const STACK_ENDED: CallEvent = CallEvent::Ended { cause: EndCause::Lost };
 
@@ -263,6 +267,7 @@ impl<'a> Session<'a> {
                 }
                 Output::Ended(end) => {
                     if end.reason.needs_bye() {
+                        tokio::time::sleep(LAST_WORDS).await;
                         self.hang_up().await;
                     }
                     return Some(Reason(word_of(end.reason)));
@@ -462,6 +467,7 @@ impl<'a> Session<'a> {
             };
             // If it takes longer, the caller has heard most of it.
             let _ = tokio::time::timeout(DISMISSAL, finished).await;
+            tokio::time::sleep(LAST_WORDS).await;
         }
         self.hang_up().await;
         Reason("dismissed")
