@@ -306,6 +306,12 @@ impl PhoneCall {
     pub async fn next_event(&mut self) -> PhoneEvent {
         loop {
             tokio::select! {
+                // What was heard before the far end hung up is given before that.
+                biased;
+                Some(heard) = self.heard.recv() => {
+                    self.listener.hear(heard.at, &heard.payload);
+                    return PhoneEvent::Heard(heard);
+                }
                 event = self.call.next_event() => match event {
                     Some(CallEvent::Reinvite { id, offer }) => self.reinvited(id, offer).await,
                     Some(CallEvent::Ended { cause }) => {
@@ -315,10 +321,6 @@ impl PhoneCall {
                     Some(event) if !event.is_last() => {}
                     _ => return PhoneEvent::HungUp,
                 },
-                Some(heard) = self.heard.recv() => {
-                    self.listener.hear(heard.at, &heard.payload);
-                    return PhoneEvent::Heard(heard);
-                }
                 Some(event) = self.media_events.recv() => match event {
                     MediaEvent::KeysSent => return PhoneEvent::KeysSent,
                     MediaEvent::MediaLost => {
