@@ -77,6 +77,7 @@ pub async fn call(
     let ear = vocabulary::ear(
         speech,
         language,
+        Codec::Pcmu,
         questions.filter(|question| !prompts.contains(question)),
     )
     .await?;

@@ -17,7 +17,7 @@ const SHORTEST_PART: usize = 4_000;
 const MAX_CANDIDATES: usize = 512;
 
 /// A clip to listen for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Word<L> {
     label: L,
     /// Payload from the first byte that is not silence to the last.
@@ -42,7 +42,7 @@ struct Candidate {
 }
 
 /// Listens to one stream of one-byte samples (G.711).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Ear<L> {
     words: Vec<Word<L>>,
     index: HashMap<[u8; KEY_LEN], Vec<usize>>,

@@ -19,16 +19,20 @@ pub enum Word {
     Character(char),
 }
 
-/// An ear for calls in G.711 mu-law: what is compared are the bytes of one codec.
+/// An ear for calls in one codec: what is compared are its bytes.
 ///
 /// # Errors
 /// When there are no prompts in the language, or a text cannot be spoken.
 pub async fn ear<'t>(
     speech: &Speech,
     language: &Language,
+    codec: Codec,
     texts: impl IntoIterator<Item = &'t str>,
 ) -> Result<Ear<Word>, SpeakError> {
-    let silence = |byte: u8| Codec::Pcmu.decode_sample(byte).saturating_abs() < QUIET;
+    let silence = match codec {
+        Codec::Pcmu => |byte: u8| Codec::Pcmu.decode_sample(byte).saturating_abs() < QUIET,
+        Codec::Pcma => |byte: u8| Codec::Pcma.decode_sample(byte).saturating_abs() < QUIET,
+    };
     let mut ear = Ear::new(std::iter::empty::<(Word, &[u8])>(), silence);
     let catalog = speech.catalog();
     let prompts = catalog
@@ -36,19 +40,19 @@ pub async fn ear<'t>(
         .ok_or_else(|| SpeakError::NoLanguage(language.clone()))?;
     for c in ' '..='~' {
         if let Some(clip) = Character::of(c).and_then(|character| prompts.character(character)) {
-            ear.learn(Word::Character(c), clip.payload(Codec::Pcmu), silence);
+            ear.learn(Word::Character(c), clip.payload(codec), silence);
         }
     }
     for id in prompts.ids().filter(|id| !id.starts_with("spell.")) {
         if let Some(clip) = prompts.clip(id) {
-            ear.learn(Word::Prompt(id.to_owned()), clip.payload(Codec::Pcmu), silence);
+            ear.learn(Word::Prompt(id.to_owned()), clip.payload(codec), silence);
         }
     }
     let speaker = speech.speaker(language)?;
     for text in texts {
         for part in speaker.personal(text).await?.parts() {
             if let Part::Clip(clip) = part {
-                ear.learn(Word::Text(text.to_owned()), clip.payload(Codec::Pcmu), silence);
+                ear.learn(Word::Text(text.to_owned()), clip.payload(codec), silence);
             }
         }
     }
