@@ -99,15 +99,19 @@ impl Core {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break,
-                Some(key) = self.dropped_calls.recv() => self.on_dropped(key),
+                // Before calls that were dropped: a call that is refused and then dropped is refused.
                 request = requests.recv() => match request {
                     Some(request) => self.on_request(request),
                     None => break,
                 },
+                Some(key) = self.dropped_calls.recv() => self.on_dropped(key),
                 Some(arrival) = known.recv() => self.on_arrivals(arrival, &mut known),
                 Some(arrival) = unknown.recv() => self.on_arrival(arrival),
                 () = &mut sleep, if deadline.is_some() => self.handle(monotonic(), Input::Timeout),
             }
+        }
+        while let Ok(key) = self.dropped_calls.try_recv() {
+            self.on_dropped(key);
         }
         drop(guard);
     }

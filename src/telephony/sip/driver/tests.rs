@@ -118,6 +118,25 @@ async fn calls_work_over_both_transports_and_families() {
     phone.shutdown(LIMIT).await;
 }
 
+/// The refusal and the drop come to the core by two ways. It took the drop first when both were there, and callers heard
+/// 500 instead of why they were refused.
+#[tokio::test]
+async fn a_call_that_is_refused_and_dropped_at_once_is_refused() {
+    let (ivr, mut incoming) = start(LOOPBACK, ConnectionLimits::default());
+    let (phone, _none) = start(LOOPBACK, ConnectionLimits::default());
+    let request = OutgoingCallRequest {
+        target: format!("sip:100@{}", address(&ivr, Transport::Udp, true)),
+        caller: None,
+        sdp: "v=0\r\n".to_owned(),
+        credentials: None,
+    };
+    let mut outgoing = phone.invite(request).await.expect("sent");
+    let offered = timeout(LIMIT, incoming.recv()).await.expect("in time").expect("a call");
+    offered.call.reject(488, None).await.expect("the core lives");
+    drop(offered);
+    assert_eq!(event(&mut outgoing).await, CallEvent::Rejected { status: 488 });
+}
+
 #[tokio::test]
 async fn shutdown_hangs_up_and_closes_the_doors() {
     let (ivr, mut incoming) = start(LOOPBACK, ConnectionLimits::default());
