@@ -183,9 +183,9 @@ impl Phone {
             .ok_or(Refusal::NoCommonCodec)?;
         let (events, media_events) = mpsc::channel(MEDIA_EVENTS);
         let packet_time = agreed.packet_time;
-        let media = self.media.open(lease, SessionConfig::default(), agreed, events)?;
         let (audio, heard) = mpsc::channel(AUDIO);
-        media.listen(audio)?;
+        let config = SessionConfig::default();
+        let media = self.media.open_listening(lease, config, agreed, events, audio)?;
         Ok(PhoneCall {
             call,
             media,

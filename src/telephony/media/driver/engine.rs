@@ -14,7 +14,7 @@ use super::handle::MediaHandle;
 use super::lease::{Lease, PortPool};
 use super::metrics::{EngineStats, SharedCounters};
 use super::worker::{Message, NewSession, Worker};
-use crate::telephony::media::config::{MediaEvent, SessionConfig};
+use crate::telephony::media::config::{HeardAudio, MediaEvent, SessionConfig};
 use crate::telephony::sdp::Negotiated;
 
 /// Messages that may wait for a worker: several per call for as many calls as it can carry.
@@ -90,6 +90,29 @@ impl MediaEngine {
         agreed: Negotiated,
         events: mpsc::Sender<MediaEvent>,
     ) -> Result<MediaHandle, MediaError> {
+        self.open_with(lease, config, agreed, events, None)
+    }
+
+    /// Opens a session of a test phone, which hears everything from the first packet on; see [`Command::Listen`].
+    pub fn open_listening(
+        &self,
+        lease: Lease,
+        config: SessionConfig,
+        agreed: Negotiated,
+        events: mpsc::Sender<MediaEvent>,
+        listener: mpsc::Sender<HeardAudio>,
+    ) -> Result<MediaHandle, MediaError> {
+        self.open_with(lease, config, agreed, events, Some(listener))
+    }
+
+    fn open_with(
+        &self,
+        lease: Lease,
+        config: SessionConfig,
+        agreed: Negotiated,
+        events: mpsc::Sender<MediaEvent>,
+        listener: Option<mpsc::Sender<HeardAudio>>,
+    ) -> Result<MediaHandle, MediaError> {
         let worker = self
             .workers
             .iter()
@@ -105,6 +128,7 @@ impl MediaEngine {
             agreed,
             events,
             closed,
+            listener,
         };
         worker.counters.sessions.fetch_add(1, Ordering::Relaxed);
         worker

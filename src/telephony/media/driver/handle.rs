@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::MediaError;
 use super::worker::Message;
 use crate::digit::Digit;
-use crate::telephony::media::config::{Command, HeardAudio};
+use crate::telephony::media::config::Command;
 use crate::telephony::media::playlist::{PlaybackId, Playlist};
 use crate::telephony::media::record::Tap;
 use crate::telephony::media::stats::SessionStats;
@@ -77,11 +77,6 @@ impl MediaHandle {
     /// Begins or ends a recording.
     pub fn record(&self, tap: Option<Box<Tap>>) -> Result<(), MediaError> {
         self.command(Command::Record(tap))
-    }
-
-    /// Hands over everything that is heard (test phone); see [`Command::Listen`].
-    pub fn listen(&self, listener: mpsc::Sender<HeardAudio>) -> Result<(), MediaError> {
-        self.command(Command::Listen(listener))
     }
 
     /// Figures so far; `None` when the session or the engine has ended.

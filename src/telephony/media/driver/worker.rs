@@ -16,7 +16,7 @@ use super::lease::Lease;
 use super::metrics::{Counters, SharedCounters};
 use super::sockets::{BATCH, Clocks, MediaSocket, Reader};
 use super::wheel::Wheel;
-use crate::telephony::media::config::{Command, MediaEvent, SessionConfig};
+use crate::telephony::media::config::{Command, HeardAudio, MediaEvent, SessionConfig};
 use crate::telephony::media::session::{MAX_PACKET_LEN, Port, Session, Transmit};
 use crate::telephony::media::stats::SessionStats;
 use crate::telephony::sdp::Negotiated;
@@ -46,6 +46,7 @@ pub(super) struct NewSession {
     pub(super) agreed: Negotiated,
     pub(super) events: mpsc::Sender<MediaEvent>,
     pub(super) closed: Arc<AtomicBool>,
+    pub(super) listener: Option<mpsc::Sender<HeardAudio>>,
 }
 
 struct Live {
@@ -138,8 +139,12 @@ impl Worker {
             .wheel
             .admit(new.id, new.agreed.packet_time, crate::time::monotonic());
         let rng = StdRng::from_rng(&mut rand::rng());
+        let mut session = Session::new(new.config, new.agreed, first_tick, rng);
+        if let Some(listener) = new.listener {
+            session.handle_command(Command::Listen(listener), first_tick);
+        }
         let live = Live {
-            session: Session::new(new.config, new.agreed, first_tick, rng),
+            session,
             lease: new.lease,
             events: new.events,
             closed: new.closed,
