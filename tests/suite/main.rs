@@ -1,3 +1,10 @@
 //! The test suite: one binary, one module per subject, because linking is what costs on a small machine.
 
 mod architecture;
+mod baresip;
+mod calls;
+mod canary;
+mod cli;
+mod crash;
+mod sipp;
+mod support;

@@ -1,89 +1,160 @@
 //! A caller with an ear: dials the real server with our own telephone, and knows what it hears by comparing audio.
 
 use std::net::SocketAddr;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use passline::call::phone::ear::Ear;
 use passline::call::phone::report::CallReport;
 use passline::call::phone::vocabulary::{self, Word};
-use passline::call::phone::{Dialling, Phone, PhoneCall, PhoneEvent};
+use passline::call::phone::{Dialling, Phone, PhoneCall, PhoneError, PhoneEvent};
 use passline::digit::Digits;
 use passline::speech::cache::{self, Cache};
+use passline::speech::phrase::Character;
 use passline::speech::synthesizer::{self, Engines};
 use passline::speech::{Language, Speech};
-use tokio::runtime::Runtime;
+use passline::telephony::codec::{Clip, Codec};
 
-use super::server::root;
+use super::block_on;
+use super::server::{Server, root};
 
 /// The question of the sample people that the engine speaks.
-pub const SPOKEN_QUESTION: &str = "What is the number on the back of your badge?";
+pub(crate) const SPOKEN_QUESTION: &str = "What is the number on the back of your badge?";
 
 /// How long a caller waits for something to be said.
 const PATIENCE: Duration = Duration::from_secs(45);
 
-fn runtime() -> &'static Runtime {
-    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    RUNTIME.get_or_init(|| tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime"))
-}
+/// A password is over when nothing more was spelled for this much audio: longer than the slowest pause between two
+/// characters and the second one itself.
+const AFTER_PASSWORD: u64 = 6 * 8_000;
 
 /// The prompts, read once.
 fn speech() -> &'static Speech {
     static SPEECH: OnceLock<Speech> = OnceLock::new();
     SPEECH.get_or_init(|| {
-        runtime().block_on(async {
+        block_on(async {
             let (engines, problems) = Engines::start(&synthesizer::Config::default());
             assert!(problems.is_empty(), "{problems:?}: scripts/setup");
             let cache = Cache::open(&cache::Config::default()).expect("no folder is needed");
-            Speech::load(&root().join("prompts"), engines, cache).await.expect("good prompts").0
+            Speech::load(&root().join("prompts"), engines, cache)
+                .await
+                .expect("good prompts")
+                .0
         })
     })
 }
 
-fn language() -> Language {
-    "en-US".parse().expect("a language")
+/// An ear that knows every prompt, every spelled character and the spoken question.
+pub(crate) fn ear(codec: Codec) -> Ear<Word> {
+    static EARS: Mutex<Vec<(Codec, Ear<Word>)>> = Mutex::new(Vec::new());
+    let mut ears = EARS.lock().expect("no test panics in here");
+    if let Some((_, ear)) = ears.iter().find(|(known, _)| *known == codec) {
+        return ear.clone();
+    }
+    let language: Language = "en-US".parse().expect("a language");
+    let ear = block_on(vocabulary::ear(speech(), &language, codec, [SPOKEN_QUESTION])).expect("an ear");
+    ears.push((codec, ear.clone()));
+    ear
 }
 
-/// A call in progress, from a test that does not know of tasks.
-pub struct Caller {
+/// An ear for samples that were decoded and are encoded again. It must not tell the two zeros of mu-law apart.
+pub(crate) fn ear_for_recordings() -> Ear<Word> {
+    let again = |clip: &Clip| Codec::Pcmu.encode(&Codec::Pcmu.decode(clip.payload(Codec::Pcmu)));
+    let language: Language = "en-US".parse().expect("a language");
+    let catalog = speech().catalog();
+    let prompts = catalog.prompts(&language).expect("prompts");
+    let said = prompts.ids().filter(|id| !id.starts_with("spell."));
+    let said = said.filter_map(|id| Some((Word::Prompt(id.to_owned()), again(prompts.clip(id)?))));
+    let spelled = ('!'..='~').filter_map(|c| Some((Word::Character(c), again(prompts.character(Character::of(c)?)?))));
+    Ear::new(said.chain(spelled), |byte| Codec::Pcmu.decode_sample(byte) == 0)
+}
+
+/// How a character of a password sounds on the line.
+pub(crate) fn character(character: char) -> Vec<i16> {
+    let language: Language = "en-US".parse().expect("a language");
+    let catalog = speech().catalog();
+    let prompts = catalog.prompts(&language).expect("prompts");
+    let clip = Character::of(character)
+        .and_then(|character| prompts.character(character))
+        .expect("a clip");
+    Codec::Pcmu.decode(clip.payload(Codec::Pcmu))
+}
+
+/// What was recognised, in a word: the id of a prompt, a text, `<character>`.
+pub(crate) fn told(word: &Word) -> String {
+    match word {
+        Word::Prompt(id) => id.clone(),
+        Word::Text(text) => text.clone(),
+        Word::Character(c) => format!("<{c}>"),
+    }
+}
+
+/// A call in progress.
+pub(crate) struct Caller {
     phone: Phone,
     call: PhoneCall,
     ear: Ear<Word>,
     /// Words that were recognised and not yet asked for.
     waiting: Vec<Word>,
     over: bool,
-    /// Everything that was said, in order: prompt ids, texts, `<character>` for spelled ones.
+    /// Samples heard, and how many of them when the last character of a password was complete.
+    position: u64,
+    last_character: u64,
+    /// Everything that was said, in order.
     pub said: Vec<String>,
 }
 
 impl Caller {
     /// Dials a server over UDP.
-    pub fn dial(server: SocketAddr) -> Self {
-        Self::dial_with(&format!("sip:100@{server}"), server, Dialling::default())
+    pub(crate) fn dial(server: &Server) -> Self {
+        Self::dial_with(&format!("sip:100@{}", server.udp), server.udp, Dialling::default())
     }
 
-    /// Dials as told. Only mu-law is offered: the ear compares its bytes.
-    pub fn dial_with(uri: &str, server: SocketAddr, dialling: Dialling) -> Self {
-        let dialling = Dialling { codecs: vec!["PCMU".to_owned()], ..dialling };
-        let speech = speech();
-        runtime().block_on(async {
-            let phone = Phone::start(server.ip()).expect("a telephone");
-            let ear = vocabulary::ear(speech, &language(), [SPOKEN_QUESTION]).await.expect("an ear");
-            let call = phone.dial(uri, dialling).await.expect("the call is answered");
-            Self { phone, call, ear, waiting: Vec::new(), over: false, said: Vec::new() }
+    /// Dials as told.
+    pub(crate) fn dial_with(uri: &str, server: SocketAddr, dialling: Dialling) -> Self {
+        Self::try_dial(uri, server, dialling).unwrap_or_else(|error| panic!("{uri}: {error}"))
+    }
+
+    /// Dials as told; it may be refused. One codec is offered, mu-law if nothing else is said: the ear compares its bytes.
+    pub(crate) fn try_dial(uri: &str, server: SocketAddr, mut dialling: Dialling) -> Result<Self, PhoneError> {
+        if dialling.codecs.is_empty() {
+            dialling.codecs.push("PCMU".to_owned());
+        }
+        let codec = Codec::from_encoding_name(&dialling.codecs[0]).expect("a codec");
+        let ear = ear(codec);
+        block_on(async {
+            let phone = Phone::start(server.ip())?;
+            match phone.dial(uri, dialling).await {
+                Ok(call) => Ok(Self {
+                    phone,
+                    call,
+                    ear,
+                    waiting: Vec::new(),
+                    over: false,
+                    position: 0,
+                    last_character: 0,
+                    said: Vec::new(),
+                }),
+                Err(error) => {
+                    phone.shutdown().await;
+                    Err(error)
+                }
+            }
         })
     }
 
     /// Waits until a prompt has been said to its end, or cut short after half a second of it.
-    pub fn hear(&mut self, prompt: &str) {
+    pub(crate) fn hear(&mut self, prompt: &str) {
         self.hear_any(&[prompt]);
     }
 
     /// Waits for one of several prompts or texts and gives the one that was said.
-    pub fn hear_any(&mut self, prompts: &[&str]) -> String {
+    pub(crate) fn hear_any(&mut self, prompts: &[&str]) -> String {
         loop {
             while !self.waiting.is_empty() {
-                let (Word::Prompt(said) | Word::Text(said)) = self.waiting.remove(0) else { continue };
+                let (Word::Prompt(said) | Word::Text(said)) = self.waiting.remove(0) else {
+                    continue;
+                };
                 if prompts.contains(&said.as_str()) {
                     return said;
                 }
@@ -93,8 +164,8 @@ impl Caller {
         }
     }
 
-    /// Listens to a password that is spelled, until something else is said; gives it.
-    pub fn hear_password(&mut self) -> String {
+    /// Listens to a password that is spelled, until nothing more of it comes.
+    pub(crate) fn hear_password(&mut self) -> String {
         let mut password = String::new();
         loop {
             while !self.waiting.is_empty() {
@@ -105,48 +176,75 @@ impl Caller {
                 }
                 self.waiting.remove(0);
             }
+            if !password.is_empty() && self.position - self.last_character > AFTER_PASSWORD {
+                return password;
+            }
             assert!(!self.over, "hung up before a password; said was {:?}", self.said);
             self.listen("a password");
         }
     }
 
-    /// Waits until the far end hangs up.
-    pub fn hear_hang_up(&mut self) {
+    /// Listens to the first characters of a password.
+    pub(crate) fn hear_characters(&mut self, count: usize) -> String {
+        let mut characters = String::new();
+        while characters.len() < count {
+            while self.waiting.is_empty() {
+                assert!(!self.over, "hung up before a password; said was {:?}", self.said);
+                self.listen("a character");
+            }
+            if let Word::Character(c) = self.waiting.remove(0) {
+                characters.push(c);
+            }
+        }
+        characters
+    }
+
+    /// Waits until the far end hangs up, and gives the report.
+    pub(crate) fn hear_hang_up(mut self) -> CallReport {
         while !self.over {
             self.listen("hanging up");
         }
+        let report = self.hang_up();
+        assert_eq!(report.ended_by, "far end");
+        report
     }
 
-    /// Listens for a while.
-    pub fn listen_for(&mut self, length: Duration) {
-        let deadline = std::time::Instant::now() + length;
-        while !self.over {
-            let left = deadline.saturating_duration_since(std::time::Instant::now());
-            if left.is_zero() {
-                return;
-            }
-            let event = runtime().block_on(async { tokio::time::timeout(left, self.call.next_event()).await });
-            let Ok(event) = event else { return };
-            self.take(event);
+    /// Waits until the far end makes a sound.
+    pub(crate) fn hear_something(&mut self) {
+        while self
+            .call
+            .silent_for()
+            .is_none_or(|silence| silence > Duration::from_millis(20))
+        {
+            self.listen("a sound");
         }
     }
 
+    /// Audio heard so far.
+    pub(crate) fn heard(&self) -> Duration {
+        Duration::from_micros(self.position * 125)
+    }
+
     fn listen(&mut self, what: &str) {
-        let event = runtime().block_on(async { tokio::time::timeout(PATIENCE, self.call.next_event()).await });
+        let event = block_on(async { tokio::time::timeout(PATIENCE, self.call.next_event()).await });
         let event = event.unwrap_or_else(|_| panic!("waited too long for {what}; said was {:?}", self.said));
         self.take(event);
-        assert!(self.call.length() < Duration::from_secs(300), "waited too long for {what}; said was {:?}", self.said);
+        assert!(
+            self.call.length() < Duration::from_secs(240),
+            "waited too long for {what}; said was {:?}",
+            self.said
+        );
     }
 
     fn take(&mut self, event: PhoneEvent) {
         match event {
             PhoneEvent::Heard(audio) => {
+                self.position += audio.payload.len() as u64;
                 for heard in self.ear.hear(&audio.payload) {
-                    self.said.push(match &heard.label {
-                        Word::Prompt(id) => id.clone(),
-                        Word::Text(text) => text.clone(),
-                        Word::Character(c) => format!("<{c}>"),
-                    });
+                    self.said.push(told(&heard.label));
+                    if matches!(heard.label, Word::Character(_)) {
+                        self.last_character = self.position;
+                    }
                     self.waiting.push(heard.label);
                 }
             }
@@ -155,24 +253,30 @@ impl Caller {
         }
     }
 
-    /// Presses keys.
-    pub fn press(&mut self, keys: &str) {
+    /// Presses keys; returns at once, they are sent one after the other.
+    pub(crate) fn press(&mut self, keys: &str) {
         for &digit in Digits::parse(keys).expect("keys").expose() {
-            runtime().block_on(self.call.press(digit));
+            block_on(self.call.press(digit));
         }
     }
 
     /// Hangs up and gives the report.
-    pub fn hang_up(self) -> CallReport {
-        runtime().block_on(async {
+    pub(crate) fn hang_up(self) -> CallReport {
+        block_on(async {
             let (report, _) = self.call.finish().await.expect("a report");
             self.phone.shutdown().await;
             report
         })
     }
 
-    /// Identifies and answers as the first of the sample people, up to the main menu.
-    pub fn verify_as_anna(&mut self) {
+    /// Identifies and answers as the first of the sample people, typing ahead, where one question is asked.
+    pub(crate) fn verify(&mut self) {
+        self.press("4711#2009#");
+        self.hear("question.verified");
+    }
+
+    /// Identifies and answers as the first of the sample people, where two questions are asked.
+    pub(crate) fn verify_with_two_questions(&mut self) {
         self.hear("identify.ask");
         self.press("4711#");
         for _ in 0..2 {
@@ -181,6 +285,6 @@ impl Caller {
                 _ => self.press("2009#"),
             }
         }
-        self.hear("menu.main");
+        self.hear("question.verified");
     }
 }

@@ -1,14 +1,35 @@
 //! What whole-call tests share: the real program as a server, and telephones that nobody here wrote.
 
-pub mod baresip;
-pub mod caller;
-pub mod server;
-pub mod sipp;
+pub(crate) mod baresip;
+pub(crate) mod caller;
+pub(crate) mod database;
+pub(crate) mod server;
+pub(crate) mod sipp;
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use tokio::runtime::{Builder, Runtime};
+
+fn runtime() -> &'static Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| {
+        Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .expect("a runtime")
+    })
+}
+
+/// Runs a future to its end; tests are plain functions that do not know of tasks.
+pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
+    runtime().block_on(work)
+}
+
 /// Waits for a condition; panics with `what` when it does not come true in time.
-pub fn wait_for<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+#[expect(clippy::disallowed_methods, reason = "a real program is waited for")]
+pub(crate) fn wait_for<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(found) = look() {

@@ -1,0 +1,359 @@
+//! Canaries: what was keyed, answered or read out in calls is nowhere but on the line.
+//!
+//! The program runs at the loudest log level with recordings on. Afterwards every file that it has written is searched,
+//! raw and column by column, the recordings with an ear. The employee number is an ID that lives in the database in
+//! clear by design; it must not be in logs, metrics, recordings or call records all the same.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use passline::call::phone::vocabulary::Word;
+use passline::call::phone::{Dialling, KeyPath};
+use passline::identity::keypad;
+use passline::telephony::codec::Codec;
+
+use crate::support::caller::{self, Caller, told};
+use crate::support::database::Database;
+use crate::support::server::{House, PASSLINE, Settings};
+
+const NUMBER: &str = "93175820461";
+const ANSWER: &str = "730418295166";
+const WRONG_BY_INFO: [&str; 2] = ["648207193355", "648207193366"];
+const WRONG_BY_COMMAND: &str = "518263940727";
+
+/// Something that must not be found, and how it is called when it is.
+struct Canary {
+    name: &'static str,
+    text: String,
+}
+
+fn canary(name: &'static str, text: impl Into<String>) -> Canary {
+    Canary {
+        name,
+        text: text.into(),
+    }
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").path())
+    {
+        if entry.is_dir() {
+            found.extend(files(&entry));
+        } else {
+            found.push(entry);
+        }
+    }
+    found
+}
+
+fn contains(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+/// Where canaries are in the bytes of the files of a folder.
+fn search_bytes(folder: &Path, canaries: &[Canary]) -> Vec<String> {
+    let mut found = Vec::new();
+    for file in files(folder) {
+        let bytes = fs::read(&file).expect("a file");
+        let hits = canaries.iter().filter(|canary| contains(&bytes, &canary.text));
+        found.extend(hits.map(|canary| format!("{} in {}", canary.name, file.display())));
+    }
+    found
+}
+
+/// Where canaries are in the columns of the databases of a folder.
+fn search_columns(folder: &Path, canaries: &[Canary]) -> Vec<String> {
+    let mut found = Vec::new();
+    for file in files(folder)
+        .iter()
+        .filter(|file| file.extension().is_some_and(|extension| extension == "db"))
+    {
+        let mut database = Database::open(file);
+        for table in database.tables() {
+            for row in database.rows(&format!("select * from {table}")) {
+                for canary in canaries
+                    .iter()
+                    .filter(|canary| row.iter().any(|column| column.contains(&canary.text)))
+                {
+                    found.push(format!("{} in table {table} of {}", canary.name, file.display()));
+                }
+            }
+        }
+        database.close();
+    }
+    found
+}
+
+/// Prompts that can be heard in a recording, and spelled characters.
+fn listen(recording: &Path) -> (Vec<String>, Vec<String>) {
+    let mut reader = hound::WavReader::open(recording).expect("a recording");
+    assert_eq!(reader.spec().channels, 2);
+    let samples: Vec<i16> = reader.samples().collect::<Result<_, _>>().expect("samples");
+    let mut heard = (Vec::new(), Vec::new());
+    for channel in 0..2 {
+        let bytes: Vec<u8> = samples[channel..]
+            .iter()
+            .step_by(2)
+            .map(|&s| Codec::Pcmu.encode_sample(s))
+            .collect();
+        for word in caller::ear_for_recordings().hear(&bytes) {
+            match &word.label {
+                Word::Character(_) => heard.1.push(told(&word.label)),
+                _ => heard.0.push(told(&word.label)),
+            }
+        }
+    }
+    heard
+}
+
+fn recordings(folder: &Path) -> Vec<PathBuf> {
+    files(folder)
+        .into_iter()
+        .filter(|file| file.extension().is_some_and(|extension| extension == "wav"))
+        .collect()
+}
+
+/// Everything that is found in a folder.
+fn search(folder: &Path, canaries: &[Canary]) -> Vec<String> {
+    let mut found = search_bytes(folder, canaries);
+    found.extend(search_columns(folder, canaries));
+    for recording in recordings(folder) {
+        found.extend(
+            listen(&recording)
+                .1
+                .into_iter()
+                .map(|spelled| format!("{spelled} in {}", recording.display())),
+        );
+    }
+    found
+}
+
+/// Words after which a single key would be told, one at a time.
+fn tells_single_keys(log: &str) -> Option<&str> {
+    let tells = |line: &&str| {
+        let words: Vec<&str> = line
+            .split(|c: char| !c.is_alphanumeric())
+            .filter(|word| !word.is_empty())
+            .collect();
+        let about_keys = |word: &str| ["digit", "digits", "key", "keys", "signal", "pressed"].contains(&word);
+        words
+            .windows(2)
+            .any(|pair| about_keys(&pair[0].to_lowercase()) && pair[1].len() == 1 && pair[1] != "s")
+    };
+    log.lines().find(tells)
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("made");
+    for entry in fs::read_dir(from)
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").path())
+    {
+        let target = to.join(entry.file_name().expect("a name"));
+        if entry.is_dir() {
+            copy(&entry, &target);
+        } else {
+            fs::copy(&entry, &target).expect("copied");
+        }
+    }
+}
+
+/// A house where answers and numbers are long enough to be told from everything else.
+fn house() -> House {
+    let house = House::empty(&Settings {
+        configuration: "[calls]\nrecordings = \"recordings\"\n[passwords]\nmin_length = 10\n",
+        log_level: Some("trace"),
+        ..Settings::default()
+    });
+    let file = house.path().join("passline.toml");
+    let configuration = fs::read_to_string(&file).expect("written");
+    fs::write(&file, configuration.replace("digits 4-4", "digits 12-12")).expect("written");
+    fs::remove_file(house.path().join("people.csv")).expect("it was there");
+    let person = format!("login,name,employee_number,account.mail\ncarla,Carla Nary,{NUMBER},carla.nary\n");
+    let imported = house.run_with_input(&["user", "import", "-"], &person);
+    assert!(imported.status.success(), "{imported:?}");
+    let answer = format!("question.start_year = {ANSWER}\n");
+    let enrolled = house.run_with_input(&["user", "enroll", "carla", "--stdin"], &answer);
+    assert!(enrolled.status.success(), "{enrolled:?}");
+    for output in [imported, enrolled] {
+        fs::write(
+            house.path().join(format!("output-{}", output.stdout.len())),
+            [output.stdout, output.stderr].concat(),
+        )
+        .expect("written");
+    }
+    house.with_backstage(async |backstage, config| {
+        let passline::config::TargetKind::Embedded(rules) = &config.targets[1].kind;
+        let old = passline::secret::Secret::new("Forgotten-carla-1".to_owned());
+        backstage
+            .directories
+            .target("mail", rules.clone())
+            .create("carla.nary", &old)
+            .await
+            .expect("created");
+    });
+    house
+}
+
+#[test]
+fn nothing_that_was_keyed_answered_or_read_out_is_kept_anywhere() {
+    let house = house();
+    let server = house.serve();
+    let uri = format!("sip:100@{}", server.udp);
+    let mut scraped = String::new();
+    let mut scrape = |server: &crate::support::server::Server| {
+        scraped += &server.page("/metrics").1;
+        scraped += &server.page("/calls").1;
+    };
+
+    let mut caller = Caller::dial(&server);
+    caller.press(&format!("{NUMBER}#"));
+    caller.hear("question.start_year");
+    scrape(&server);
+    caller.press(&format!("{ANSWER}#"));
+    caller.hear("question.verified");
+    caller.press("1");
+    let password = std::thread::scope(|scope| {
+        let password = scope.spawn(|| caller.hear_password());
+
+        let dialling = Dialling {
+            keys: KeyPath::InfoRelay,
+            ..Dialling::default()
+        };
+        let mut wrong = Caller::dial_with(&uri, server.udp, dialling);
+        wrong.press(&format!("{NUMBER}#{}#", WRONG_BY_INFO[0]));
+        wrong.hear("question.another_round");
+        scrape(&server);
+        wrong.press(&format!("{}#", WRONG_BY_INFO[1]));
+        wrong.hear("question.not_verified");
+        wrong.hear_hang_up();
+        let mut command = Command::new(PASSLINE);
+        command.args([
+            "call",
+            &uri,
+            "--keys",
+            &format!("{NUMBER}#{WRONG_BY_COMMAND}#"),
+            "--stay",
+            "3s",
+            "--by",
+            "info",
+        ]);
+        let called = command.output().expect("the program runs");
+        assert!(called.status.success(), "{called:?}");
+        fs::write(
+            house.path().join("output-call"),
+            [called.stdout, called.stderr].concat(),
+        )
+        .expect("written");
+
+        password.join().expect("a password")
+    });
+    scrape(&server);
+    caller.press("4");
+    caller.hear("reset.everywhere");
+    caller.hear("outcome.must_change");
+    scrape(&server);
+    caller.press("2");
+    caller.hear("goodbye.thanks");
+    caller.hear_hang_up();
+    server.wait_until_idle();
+    scrape(&server);
+    fs::write(house.path().join("scraped"), &scraped).expect("written");
+
+    let keys: String = password
+        .chars()
+        .filter_map(keypad::key_of)
+        .map(|key| key.as_char())
+        .collect();
+    assert!(password.len() >= 10 && keys.len() >= 6, "the canary is too short");
+    let canaries = [
+        canary("the answer", ANSWER),
+        canary("a wrong answer", WRONG_BY_INFO[0]),
+        canary("another wrong answer", WRONG_BY_INFO[1]),
+        canary("a wrong answer of a test call", WRONG_BY_COMMAND),
+        canary("the password", &*password),
+        canary("the keys of the password", keys),
+    ];
+    // The write-ahead logs are there while the server runs.
+    assert!(house.path().join("data/passline.db-wal").exists());
+    let nothing: [String; 0] = [];
+    assert_eq!(search_bytes(house.path(), &canaries), nothing);
+    let log = server.log();
+    fs::write(house.path().join("stdout"), server.stop()).expect("written");
+    assert_eq!(search(house.path(), &canaries), nothing);
+    assert!(log.contains("DEBUG"), "the log is as loud as it gets");
+    assert_eq!(tells_single_keys(&log), None);
+
+    // The number is an ID and may be in the tables of users, nowhere else.
+    let number = [canary("the number", NUMBER)];
+    let hits = search(house.path(), &number);
+    let own = house.path().join("data/passline.db");
+    let allowed = [
+        format!("in {}", own.display()),
+        format!("in table users of {}", own.display()),
+        format!("in table keypad_ids of {}", own.display()),
+    ];
+    let elsewhere: Vec<&String> = hits
+        .iter()
+        .filter(|hit| !allowed.iter().any(|place| hit.ends_with(place)))
+        .collect();
+    assert!(elsewhere.is_empty(), "{elsewhere:?}");
+    assert!(!hits.is_empty());
+
+    // The recordings are whole but for the password.
+    let recordings = recordings(house.path());
+    assert_eq!(recordings.len(), 3);
+    let heard: Vec<Vec<String>> = recordings.iter().map(|recording| listen(recording).0).collect();
+    let reset = ["password.get_ready", "reset.everywhere", "goodbye.thanks"];
+    let whole = heard
+        .iter()
+        .filter(|heard| reset.iter().all(|&prompt| heard.iter().any(|heard| heard == prompt)));
+    assert_eq!(whole.count(), 1, "{heard:?}");
+
+    assert_finds_what_is_planted(&house, &canaries);
+}
+
+/// A search that finds nothing proves something only if it would find what is there.
+fn assert_finds_what_is_planted(house: &House, canaries: &[Canary]) {
+    let planted = tempfile::tempdir().expect("a folder");
+    copy(house.path(), planted.path());
+    let finds = |what: &str| {
+        let found = search(planted.path(), canaries);
+        assert!(
+            found.iter().any(|found| found.contains(what)),
+            "{what} was planted and not found: {found:?}"
+        );
+    };
+    let log = planted.path().join("server.log");
+    fs::write(
+        &log,
+        format!("{}TRACE digits={ANSWER}\n", fs::read_to_string(&log).expect("a log")),
+    )
+    .expect("written");
+    finds("the answer in ");
+    assert!(tells_single_keys("TRACE media: digit=7 pressed").is_some());
+
+    let mut database = Database::open(&planted.path().join("data/passline.db"));
+    database.run(&format!(
+        "update calls set last_step = 'ask' || '{}'",
+        canaries[4].text.replace('\'', "''")
+    ));
+    database.close();
+    finds("the password in table calls");
+
+    let file = recordings(planted.path()).remove(0);
+    let mut reader = hound::WavReader::open(&file).expect("a recording");
+    let spec = reader.spec();
+    let mut samples: Vec<i16> = reader.samples().collect::<Result<_, _>>().expect("samples");
+    samples.extend(caller::character('Q').into_iter().flat_map(|sample| [0, sample]));
+    let mut writer = hound::WavWriter::create(&file, spec).expect("a file");
+    samples
+        .into_iter()
+        .for_each(|sample| writer.write_sample(sample).expect("written"));
+    writer.finalize().expect("written");
+    finds("<Q> in ");
+}

@@ -1,0 +1,191 @@
+//! SIPp, a telephone that nobody here wrote, plays the scenarios of `tests/sipp/` against the real program.
+
+use std::time::Duration;
+
+use crate::support::caller::Caller;
+use crate::support::database::Database;
+use crate::support::server::{House, Server, Settings};
+use crate::support::sipp;
+
+fn served(settings: &Settings<'_>, test: impl FnOnce(&Server)) {
+    let house = House::empty(settings);
+    let server = house.serve();
+    test(&server);
+    server.wait_until_idle();
+    server.stop();
+}
+
+/// The flow goes on the same way for everybody; only the audit log tells that the digits were somebody's.
+fn assert_identified(house: &House, server: Server, times: &str) {
+    server.wait_until_idle();
+    server.stop();
+    let mut database = Database::open(&house.path().join("data/passline.db"));
+    let identified = "select count(*) from audit_links where name = 'ET_USER_IDENTIFY_SUCCESS'";
+    assert_eq!(database.value(identified), times);
+}
+
+#[test]
+fn answered_then_caller_hangs_up() {
+    served(&Settings::default(), |server| {
+        sipp::run("answered_then_caller_hangs_up", server.udp, "127.0.1.1", "u1");
+        sipp::run(
+            "answered_then_caller_hangs_up",
+            server.tcp.expect("TCP"),
+            "127.0.1.1",
+            "t1",
+        );
+    });
+}
+
+#[test]
+fn late_offer_is_answered_with_our_offer() {
+    served(&Settings::default(), |server| {
+        sipp::run("late_offer_is_answered_with_our_offer", server.udp, "127.0.1.2", "u1");
+    });
+}
+
+#[test]
+fn no_common_codec_is_488() {
+    served(&Settings::default(), |server| {
+        sipp::run("no_common_codec_is_488", server.udp, "127.0.1.3", "u1");
+        sipp::run("no_common_codec_is_488", server.tcp.expect("TCP"), "127.0.1.3", "t1");
+    });
+}
+
+#[test]
+fn options_tells_what_is_supported() {
+    served(&Settings::default(), |server| {
+        sipp::run("options_tells_what_is_supported", server.udp, "127.0.1.4", "u1");
+        sipp::run(
+            "options_tells_what_is_supported",
+            server.tcp.expect("TCP"),
+            "127.0.1.4",
+            "t1",
+        );
+    });
+}
+
+#[test]
+fn stranger_gets_403() {
+    let trunk = "networks = [\"127.0.0.9/32\"]\n[[called]]\nnumber = \"*\"\ndialplan = \"reset\"\n";
+    served(
+        &Settings {
+            trunk: Some(trunk),
+            ..Settings::default()
+        },
+        |server| {
+            sipp::run("stranger_gets_403", server.udp, "127.0.1.5", "u1");
+            sipp::run("answered_then_caller_hangs_up", server.udp, "127.0.0.9", "u1");
+        },
+    );
+}
+
+#[test]
+fn full_trunk_is_486() {
+    let trunk = "networks = [\"127.0.0.0/8\"]\nmax_calls = 1\n[[called]]\nnumber = \"*\"\ndialplan = \"reset\"\n";
+    served(
+        &Settings {
+            trunk: Some(trunk),
+            ..Settings::default()
+        },
+        |server| {
+            let first = Caller::dial(server);
+            sipp::run("full_trunk_is_486", server.udp, "127.0.1.6", "u1");
+            first.hang_up();
+            server.wait_until_idle();
+            sipp::run("answered_then_caller_hangs_up", server.udp, "127.0.1.6", "u1");
+        },
+    );
+}
+
+#[test]
+fn digits_by_info_in_both_bodies() {
+    let house = House::new(&Settings::default());
+    let server = house.serve();
+    sipp::run("digits_by_info_in_both_bodies", server.udp, "127.0.1.7", "u1");
+    let tcp = server.tcp.expect("TCP");
+    sipp::run("digits_by_info_in_both_bodies", tcp, "127.0.1.7", "t1");
+    assert_identified(&house, server, "2");
+}
+
+/// SIPp plays captured packets through a raw socket, so this test needs to be root, as it is in CI.
+#[test]
+fn digits_by_telephone_event() {
+    let house = House::new(&Settings::default());
+    let server = house.serve();
+    sipp::run("digits_by_telephone_event", server.udp, "127.0.1.8", "u1");
+    let metrics = server.page("/metrics").1;
+    assert!(
+        metrics.contains("passline_digits_total 5"),
+        "each press counts once: {metrics}"
+    );
+    assert_identified(&house, server, "1");
+}
+
+#[test]
+fn unknown_body_of_info_is_415() {
+    served(&Settings::default(), |server| {
+        sipp::run("unknown_body_of_info_is_415", server.udp, "127.0.1.9", "u1");
+    });
+}
+
+#[test]
+fn hold_then_resume_with_another_codec() {
+    served(&Settings::default(), |server| {
+        sipp::run("hold_then_resume_with_another_codec", server.udp, "127.0.1.10", "u1");
+    });
+}
+
+#[test]
+fn old_style_hold_sends_no_media() {
+    served(&Settings::default(), |server| {
+        sipp::run("old_style_hold_sends_no_media", server.udp, "127.0.1.11", "u1");
+        server.wait_until_idle();
+        // Three of four seconds are on hold.
+        let sent = server.rtp_packets_sent();
+        assert!((20..120).contains(&sent), "{sent}");
+    });
+}
+
+#[test]
+fn refused_reinvite_keeps_the_call() {
+    served(&Settings::default(), |server| {
+        sipp::run("refused_reinvite_keeps_the_call", server.udp, "127.0.1.12", "u1");
+    });
+}
+
+#[test]
+fn dead_call_is_hung_up() {
+    let configuration = "[media]\ntimeout = \"2s\"\n";
+    served(
+        &Settings {
+            configuration,
+            ..Settings::default()
+        },
+        |server| {
+            sipp::run("dead_call_is_hung_up", server.udp, "127.0.1.13", "u1");
+            server.wait_for_log("reason=\"media_lost\"");
+        },
+    );
+}
+
+#[test]
+fn two_hundred_calls_at_fifty_a_second_are_all_taken() {
+    served(
+        &Settings {
+            log_level: Some("info"),
+            ..Settings::default()
+        },
+        |server| {
+            sipp::load(server.udp, "127.0.1.14", "200", "50");
+            server.wait_until_idle();
+            let taken = "passline_calls_total{dialplan=\"reset\",result=\"caller_hung_up\"} 200";
+            let metrics = server.page("/metrics").1;
+            assert!(metrics.contains(taken), "{metrics}");
+            // Nobody has to wait for a second call: it is answered while these are being cleaned up.
+            let mut caller = Caller::dial(server);
+            caller.hear("greeting.welcome");
+            assert!(caller.hang_up().duration < Duration::from_secs(20));
+        },
+    );
+}
