@@ -18,7 +18,7 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{AnyConnection, AnyPool, Executor as _};
+use sqlx::{AnyConnection, AnyPool, Connection as _, Executor as _};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::StoreError;
@@ -73,6 +73,12 @@ impl Store {
             .acquire_timeout(config.busy_timeout)
             .after_connect(move |connection, _| {
                 Box::pin(async move { configure_sqlite(connection, busy_timeout_ms).await })
+            })
+            // SQLite ends a transaction by itself when the disk is full, and the driver does not notice: such a
+            // connection would refuse every transaction to come. It is closed, and another one opened.
+            .before_acquire(|connection, _| {
+                let usable = !connection.is_in_transaction();
+                Box::pin(async move { Ok(usable) })
             })
             .connect_with(options)
             .await?;
