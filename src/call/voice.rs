@@ -202,7 +202,14 @@ impl Voice {
                 ("system", Fill::Pieces(&[self.system_piece(system)])),
                 (gap, Fill::Pieces(&[Piece::prompt(prompt)])),
             ];
-            let sentence = self.speaker.phrase(phrase, &fills).await?;
+            // What was done is told for the other systems all the same: that a name cannot be spoken changes nothing of it.
+            let sentence = match self.speaker.phrase(phrase, &fills).await {
+                Ok(sentence) => sentence,
+                Err(error) => {
+                    tracing::error!(%system, %error, "a system cannot be named; run `passline check`");
+                    continue;
+                }
+            };
             all.append(&sentence);
             all.push_pause(SENTENCE_PAUSE);
         }
