@@ -34,5 +34,5 @@ pub use driver::{
     Call, IncomingCall, InviteError, Listen, OutgoingCallRequest, SipConfig, SipHandle, SipStack, StartError, resolve,
     route_to,
 };
-pub use endpoint::{CallEvent, CallInfo, EndCause, EndpointConfig, InfoKind, LocalAddress, ReinviteId};
+pub use endpoint::{CallEvent, CallInfo, EndCause, EndpointConfig, InfoKind, LocalAddress, ReinviteId, Stats};
 pub use transport::Transport;

@@ -93,7 +93,7 @@ impl MediaEngine {
         self.open_with(lease, config, agreed, events, None)
     }
 
-    /// Opens a session of a test phone, which hears everything from the first packet on; see [`Command::Listen`].
+    /// Opens a session of a test phone, which hears everything from the first packet on; see [`crate::telephony::media::Command::Listen`].
     pub fn open_listening(
         &self,
         lease: Lease,

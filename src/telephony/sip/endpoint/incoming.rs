@@ -1,6 +1,5 @@
 //! Requests outside dialogs (RFC 3261 section 8.2): INVITE, OPTIONS, CANCEL, and everything that is refused.
 
-use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -396,7 +395,12 @@ pub(super) const CAPABILITIES: Extra<'static> = &[
 fn called_number(request: &Checked) -> Option<String> {
     let (_, uri) = request.message.request()?;
     let uri = Uri::parse(uri).ok()?;
-    (uri.scheme() != Scheme::Other).then(|| uri.user_decoded().unwrap_or_default().into_owned())
+    (uri.scheme() != Scheme::Other).then(|| printable(&uri.user_decoded().unwrap_or_default()))
+}
+
+/// Escapes may stand for control characters, which would write into logs and terminals; they are left out.
+fn printable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
 }
 
 /// 420 with every option that we do not have; we have none (section 8.2.2.3).
@@ -485,7 +489,7 @@ fn caller(request: &Checked, trusted: bool) -> Caller {
                 .find_map(Result::ok)
         })
         .flatten();
-    let user = |address: NameAddr<'_>| address.uri().user_decoded().map(Cow::into_owned);
+    let user = |address: NameAddr<'_>| address.uri().user_decoded().map(|user| printable(&user));
     let name = asserted
         .and_then(user)
         .or_else(|| user(request.from()))
