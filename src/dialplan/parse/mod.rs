@@ -28,7 +28,8 @@ const MAX_TITLE_CHARS: usize = 120;
 
 /// Reads the whole file. What could not be read is left out of the draft and stands in `findings`.
 pub(super) fn parse(source: &Source, findings: &mut Findings) -> Draft {
-    let text = if source.text.len() > MAX_FILE_BYTES {
+    let too_large = source.text.len() > MAX_FILE_BYTES;
+    let text = if too_large {
         let message = format!("this file is larger than {} KiB", MAX_FILE_BYTES / 1024);
         findings.error(
             Code::TooLarge,
@@ -46,7 +47,7 @@ pub(super) fn parse(source: &Source, findings: &mut Findings) -> Draft {
         let remedy = "this is about the form of TOML files: quotes, brackets, equal signs, no name twice";
         findings.error(Code::Syntax, span, first_line(error.message()), remedy);
     }
-    if text.is_empty() || !errors.is_empty() {
+    if too_large || !errors.is_empty() {
         // What a half-read file lacks is not worth telling.
         return Draft::unreadable();
     }
