@@ -83,11 +83,13 @@ impl Engine {
         let stop = CancellationToken::new();
         // If a later part cannot start, the tasks of the earlier ones end.
         let guard = stop.clone().drop_guard();
+        let sip_figures = metrics::SipFigures::default();
         let metrics_registry = metrics::registry(
             &calls_metrics,
             Arc::clone(&registry),
             Arc::clone(&media),
             backstage.services.clone(),
+            Arc::clone(&sip_figures),
         );
         let admin = Admin::new(Arc::clone(&registry), Arc::new(metrics_registry))
             .serve(config.admin, stop.clone())
@@ -135,6 +137,9 @@ impl Engine {
                 .run_background(sinks, OutboxLimits::default(), background_stop)
                 .await;
         });
+        let follow = metrics::follow_sip(sip.clone(), sip_figures);
+        let follow_stop = stop.clone();
+        upkeep.spawn(async move { follow_stop.run_until_cancelled(follow).await });
         let switchboard = tokio::spawn(switchboard::run(Arc::new(house), incoming));
         guard.disarm();
         Ok(Self {

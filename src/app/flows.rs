@@ -60,11 +60,11 @@ pub fn check_file(file: &Path, prompts: &PromptIndex) -> anyhow::Result<Checked>
     })
 }
 
-/// Reads and checks every `*.toml` of a folder, by name.
+/// Reads and checks every `*.toml` of a folder, by name; one that cannot be read hides nothing of the others.
 ///
 /// # Errors
-/// When the folder or a file cannot be read, or there is no flow in it.
-pub fn check_folder(folder: &Path, prompts: &PromptIndex) -> anyhow::Result<Vec<Checked>> {
+/// When the folder cannot be read, or there is no flow in it.
+pub fn check_folder(folder: &Path, prompts: &PromptIndex) -> anyhow::Result<Vec<(PathBuf, anyhow::Result<Checked>)>> {
     let unreadable = || format!("cannot read the folder of call flows {}", folder.display());
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).with_context(unreadable)? {
@@ -79,7 +79,11 @@ pub fn check_folder(folder: &Path, prompts: &PromptIndex) -> anyhow::Result<Vec<
         "there is no call flow (*.toml) in {}",
         folder.display()
     );
-    files.iter().map(|file| check_file(file, prompts)).collect()
+    let check = |file: PathBuf| {
+        let checked = check_file(&file, prompts);
+        (file, checked)
+    };
+    Ok(files.into_iter().map(check).collect())
 }
 
 /// Loads the library for the first time.
@@ -89,10 +93,11 @@ pub fn check_folder(folder: &Path, prompts: &PromptIndex) -> anyhow::Result<Vec<
 pub fn load(folder: &Path, prompts: &PromptIndex) -> anyhow::Result<Arc<Library>> {
     let library = Arc::new(Library::new());
     let mut mistakes = String::new();
-    for checked in check_folder(folder, prompts)? {
-        match checked.flow {
-            Some(flow) => drop(library.put(flow)),
-            None => mistakes.push_str(&checked.report.to_string()),
+    for (_, checked) in check_folder(folder, prompts)? {
+        match checked {
+            Ok(Checked { flow: Some(flow), .. }) => drop(library.put(flow)),
+            Ok(Checked { report, .. }) => mistakes.push_str(&report.to_string()),
+            Err(error) => mistakes.push_str(&format!("{error:#}\n")),
         }
     }
     anyhow::ensure!(mistakes.is_empty(), "call flows have mistakes:\n{mistakes}");
@@ -146,12 +151,17 @@ async fn reload(flows: &Path, prompts: &Path, library: &Library, speech: &Speech
             return;
         }
     };
-    for Checked { file, flow, report } in checked {
+    for (file, checked) in checked {
         let file = file.display();
-        match flow.map(|flow| library.put(flow)) {
-            Some(Replaced::Changed { .. } | Replaced::New) => tracing::info!(%file, "the next call gets the new flow"),
-            Some(Replaced::Unchanged) => {}
-            None => tracing::error!(%file, "the flow is refused, the old one stays:\n{report}"),
+        match checked.map(|checked| (checked.flow.map(|flow| library.put(flow)), checked.report)) {
+            Ok((Some(Replaced::Changed { .. } | Replaced::New), _)) => {
+                tracing::info!(%file, "the next call gets the new flow");
+            }
+            Ok((Some(Replaced::Unchanged), _)) => {}
+            Ok((None, report)) => tracing::error!(%file, "the flow is refused, the old one stays:\n{report}"),
+            Err(error) => {
+                tracing::error!(%file, error = format!("{error:#}"), "the flow is refused, the old one stays")
+            }
         }
     }
 }

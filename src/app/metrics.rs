@@ -1,7 +1,8 @@
 //! Everything that is scraped: counters of the calls, and figures that other parts keep for themselves.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
@@ -14,6 +15,7 @@ use crate::call;
 use crate::call::registry::Registry as Calls;
 use crate::service::Services;
 use crate::telephony::media::MediaEngine;
+use crate::telephony::sip::{SipHandle, Stats};
 
 /// Puts the registry together.
 pub fn registry(
@@ -21,18 +23,39 @@ pub fn registry(
     calls: Arc<Calls>,
     media: Arc<MediaEngine>,
     services: Services,
+    sip: SipFigures,
 ) -> Registry {
     let mut registry = Registry::with_prefix("passline");
     calls_metrics.register(&mut registry);
-    registry.register_collector(Box::new(Figures { calls, media, services }));
+    registry.register_collector(Box::new(Figures {
+        calls,
+        media,
+        services,
+        sip,
+    }));
     registry
 }
+
+/// What the SIP stack counted, as far as it was asked last; the stack answers only between two messages.
+pub type SipFigures = Arc<Mutex<Stats>>;
+
+/// Asks the stack now and then, until it has ended.
+pub async fn follow_sip(sip: SipHandle, figures: SipFigures) {
+    while let Some(stats) = sip.stats().await {
+        *figures.lock().unwrap_or_else(PoisonError::into_inner) = stats;
+        tokio::time::sleep(SIP_INTERVAL).await;
+    }
+}
+
+/// Scrapers come every ten seconds or less often.
+const SIP_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Figures that are read when they are asked for.
 struct Figures {
     calls: Arc<Calls>,
     media: Arc<MediaEngine>,
     services: Services,
+    sip: SipFigures,
 }
 
 impl fmt::Debug for Figures {
@@ -69,6 +92,33 @@ impl Collector for Figures {
             "media_socket_errors",
             "Errors of media sockets, ICMP unreachable among them",
             media.socket_errors,
+        )?;
+        let sip = *self.sip.lock().unwrap_or_else(PoisonError::into_inner);
+        counter("sip_messages_received", "SIP messages looked at", sip.received)?;
+        counter(
+            "sip_messages_throttled",
+            "SIP messages of sources that had used up their budget",
+            sip.throttled,
+        )?;
+        counter(
+            "sip_messages_malformed",
+            "Bytes that are no SIP, and messages that break a rule",
+            sip.malformed,
+        )?;
+        counter(
+            "sip_strangers",
+            "SIP requests of sources that no trunk allows",
+            sip.strangers,
+        )?;
+        counter(
+            "sip_calls_offered",
+            "Calls that trunks were allowed to place",
+            sip.calls_offered,
+        )?;
+        counter(
+            "sip_calls_refused",
+            "Calls refused for want of room, or while draining",
+            sip.calls_refused,
         )?;
         let services = self.services.metrics();
         for (name, help, value) in [

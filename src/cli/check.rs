@@ -31,9 +31,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         mistakes: Vec::new(),
         notes: Vec::new(),
     };
-    match config::load(&args.config.config) {
-        Ok(config) => check(&config, &args.config.config, &mut told),
-        Err(mistakes) => told.mistakes = mistakes,
+    let (config, mistakes) = config::read(&args.config.config);
+    told.mistakes = mistakes;
+    if let Some(config) = config {
+        check(&config, &args.config.config, &mut told);
     }
     if args.json {
         output::json(&told.mistakes)?;
@@ -86,11 +87,19 @@ fn check(config: &Config, file: &Path, told: &mut Told) {
         told.mistake(&finding.file, finding.key.as_deref().unwrap_or_default(), message);
     }
     check_spoken_by_program(config, &loaded.catalog, told);
+    check_spoken_names(config, file, &loaded.catalog, &engines, told);
     let library = Library::new();
     match flows::check_folder(&config.dialplans, &flows::prompt_index(&loaded.catalog)) {
         Err(error) => told.mistake(file, "dialplans", format!("{error:#}")),
         Ok(flows) => {
-            for checked in flows {
+            for (flow_file, checked) in flows {
+                let checked = match checked {
+                    Ok(checked) => checked,
+                    Err(error) => {
+                        told.mistake(&flow_file, "", format!("{:#}", error.root_cause()));
+                        continue;
+                    }
+                };
                 for finding in checked
                     .report
                     .findings
@@ -112,6 +121,48 @@ fn check(config: &Config, file: &Path, told: &mut Told) {
     }
     if let Err(mistakes) = trunks::load(&config.trunks, &library) {
         told.mistakes.extend(mistakes);
+    }
+}
+
+/// Names of systems and questions need a recording, or an engine that says them.
+fn check_spoken_names(config: &Config, file: &Path, catalog: &catalog::Catalog, engines: &Engines, told: &mut Told) {
+    let Some(language) = catalog.closest(&config.language) else {
+        return;
+    };
+    let is_recorded = |id: &str| catalog.prompts(language).is_some_and(|prompts| prompts.contains(id));
+    let can_speak = engines.for_language(language).is_ok();
+    for question in &config.questions {
+        match question.prompt.as_deref() {
+            Some(id) if !is_recorded(id) => {
+                told.mistake(
+                    file,
+                    "question.prompt",
+                    format!("there is no prompt {id:?}; add it to prompts.toml, or leave the key out"),
+                );
+            }
+            None if !can_speak => {
+                told.mistake(
+                    file,
+                    "question",
+                    format!(
+                        "{:?} has no recording and there is no speech engine; give it a prompt",
+                        question.text
+                    ),
+                );
+            }
+            _ => {}
+        }
+    }
+    for target in config
+        .targets
+        .iter()
+        .filter(|target| !can_speak && !is_recorded(&target.prompt))
+    {
+        let message = format!(
+            "{:?} has no recording {:?} and there is no speech engine",
+            target.label, target.prompt
+        );
+        told.mistake(file, "target.prompt", message);
     }
 }
 

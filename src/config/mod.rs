@@ -85,23 +85,27 @@ pub const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4A
 /// # Errors
 /// Every mistake in it. Files that it names (trunks, flows, prompts) are not read here.
 pub fn load(file: &Path) -> Result<Config, Vec<Mistake>> {
+    match read(file) {
+        (Some(config), mistakes) if mistakes.is_empty() => Ok(config),
+        (_, mistakes) => Err(mistakes),
+    }
+}
+
+/// What can be understood of a configuration file, and every mistake in it: for checks that want to go on.
+#[must_use]
+pub fn read(file: &Path) -> (Option<Config>, Vec<Mistake>) {
     let mistakes = Mistakes::default();
-    let text = match std::fs::read_to_string(file) {
-        Ok(text) => text,
+    let config = match std::fs::read_to_string(file) {
+        Ok(text) => Some(parse(file, &text, &mistakes)),
         Err(error) => {
             mistakes.note_file(
                 file,
                 format!("cannot be read ({error}); name the configuration with --config FILE"),
             );
-            return Err(mistakes.into_list());
+            None
         }
     };
-    let config = parse(file, &text, &mistakes);
-    if mistakes.is_empty() {
-        Ok(config)
-    } else {
-        Err(mistakes.into_list())
-    }
+    (config, mistakes.into_list())
 }
 
 /// The address of the operators' port, for commands that only want to ask it.

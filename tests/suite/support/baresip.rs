@@ -127,7 +127,10 @@ fn free_port() -> u16 {
 }
 
 impl Drop for Baresip {
-    #[expect(clippy::print_stderr, reason = "the test harness keeps it and shows it with the failure")]
+    #[expect(
+        clippy::print_stderr,
+        reason = "the test harness keeps it and shows it with the failure"
+    )]
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

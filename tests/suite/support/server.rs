@@ -360,7 +360,10 @@ impl Server {
 }
 
 impl Drop for Server {
-    #[expect(clippy::print_stderr, reason = "the test harness keeps it and shows it with the failure")]
+    #[expect(
+        clippy::print_stderr,
+        reason = "the test harness keeps it and shows it with the failure"
+    )]
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
