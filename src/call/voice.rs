@@ -288,3 +288,38 @@ pub const SPOKEN_BY_PROGRAM: &[&str] = &[
     "error.technical",
     "error.closing",
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::speech::cache::{self, Cache};
+    use crate::speech::synthesizer::Engines;
+
+    /// A reset that had worked was told as uncertain, because there was no engine for the name of one system.
+    #[tokio::test]
+    async fn a_name_that_cannot_be_spoken_hides_no_result_of_another_system() {
+        let cache = Cache::open(&cache::Config::default()).expect("no folder is needed");
+        let prompts = Path::new(env!("CARGO_MANIFEST_DIR")).join("prompts");
+        let (speech, _) = Speech::load(&prompts, Engines::none(), cache)
+            .await
+            .expect("good prompts");
+        let label = Label {
+            prompt: "system.mail".to_owned(),
+            text: "Mail".to_owned(),
+        };
+        let labels = Labels::from_iter([("mail".to_owned(), label)]);
+        let voice = Voice::new(&speech, &"en-US".parse().expect("a language"), labels).expect("a voice");
+        let done = |system: &str| AccountReport {
+            system: system.to_owned(),
+            account: "ada".to_owned(),
+            outcome: Outcome::Done,
+        };
+        let told = voice
+            .results(Change::Unlock, &[done("zebra"), done("mail")])
+            .await
+            .expect("what can be said is said");
+        assert_eq!(told.transcript(), "Mail is unlocked.");
+    }
+}

@@ -267,6 +267,26 @@ mod tests {
         }
     }
 
+    /// SQLite ends a transaction by itself when there is no room; the driver went on believing in it, and the connection
+    /// refused every transaction until the program was started again.
+    #[tokio::test]
+    async fn a_full_disk_is_forgotten_when_there_is_room_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = Config {
+            max_connections: 1,
+            ..Config::new(directory.path().join("a.db"))
+        };
+        let store = Store::open(&config).await.unwrap();
+        let mut tx = store.write().await.unwrap();
+        tx.connection().execute("pragma max_page_count = 1").await.unwrap();
+        let no_room = setting::put(&mut tx, "a", &"b".repeat(1_000_000)).await;
+        assert!(no_room.is_err());
+        drop(tx);
+        let mut tx = store.write().await.unwrap();
+        setting::put(&mut tx, "a", "b").await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
     #[tokio::test]
     async fn looking_creates_and_changes_nothing() {
         let directory = tempfile::tempdir().unwrap();

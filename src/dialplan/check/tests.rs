@@ -33,6 +33,14 @@ fn the_minimal_flow_passes() {
 }
 
 #[test]
+fn an_empty_file_is_told_what_a_flow_needs() {
+    for text in ["", "\n", "# nothing yet\n"] {
+        let report = load("dialplans/empty.toml", text, &PromptIndex::new()).expect_err("no flow");
+        assert!(report.has_errors());
+    }
+}
+
+#[test]
 fn a_name_that_does_not_exist_is_found_where_it_is_used() {
     let line = line_of("next = \"identify\"");
     assert_eq!(

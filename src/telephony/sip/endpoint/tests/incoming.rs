@@ -53,6 +53,18 @@ fn the_call_layer_learns_what_it_needs() {
 }
 
 #[test]
+fn escaped_control_characters_reach_neither_logs_nor_terminals() {
+    let trunk = "networks = [\"192.0.2.0/24\"]\n[[called]]\nnumber = \"*\"\ndialplan = \"reset\"\n";
+    let mut lab = Lab::with(&[("carrier", trunk)], Transport::Udp, EndpointConfig::default());
+    let hostile = invite("1")
+        .replace("INVITE sip:100@", "INVITE sip:1%0a%1b%5b2J0@")
+        .replace("sip:alice@", "sip:al%0d%0aice@");
+    lab.deliver(&hostile);
+    let info = &lab.incoming[0];
+    assert_eq!((info.called.as_str(), info.caller.expose()), ("1[2J0", "alice"));
+}
+
+#[test]
 fn ringing_and_answer_carry_the_same_tag_and_a_contact() {
     let mut lab = Lab::new();
     lab.deliver(&invite("1"));
