@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{OutboxLimits, ServiceError, Services, Sink};
 
-/// How often the outbox is looked at when it was empty. A mail that leaves a second after the call is soon enough.
+/// How often the outbox is looked at when it holds less than a batch. A mail that leaves a second after the call is soon enough.
 const OUTBOX_PAUSE: Duration = Duration::from_secs(1);
 
 /// How often open changes are looked for. An intent of a dead process should be told the same minute.
@@ -32,7 +32,9 @@ impl Services {
     async fn keep_delivering(&self, sinks: &[Arc<dyn Sink>], limits: &OutboxLimits) {
         loop {
             let claimed = self.deliver_due(sinks, limits).await;
-            if logged("deliver events", claimed).unwrap_or(0) == 0 {
+            // A full batch has more behind it. What comes in one by one is collected for a moment: half a batch costs the
+            // database as much as a whole one.
+            if logged("deliver events", claimed).unwrap_or(0) < limits.batch as usize {
                 sleep(OUTBOX_PAUSE).await;
             }
         }

@@ -8,7 +8,11 @@ pub struct Counter(AtomicU64);
 
 impl Counter {
     pub(super) fn add_one(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.add(1);
+    }
+
+    pub(super) fn add(&self, count: usize) {
+        self.0.fetch_add(count as u64, Ordering::Relaxed);
     }
 
     /// The number now.

@@ -75,6 +75,7 @@ pub use verify::{Answered, NextQuestion};
 pub use visit::Visit;
 
 pub use crate::store::call::{CallEnd, CallRecord, CallStart};
+pub use call_record::CallEntry;
 
 use crate::identity::answer_hash::AnswerHasher;
 use crate::identity::ids::CallId;

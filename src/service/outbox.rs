@@ -3,6 +3,7 @@
 //! At least once: a delivery is claimed for a while, made, and only then ticked off; a worker that dies in between
 //! leaves it for the next one. A sink that must not act twice uses [`Delivery::sequence`] as its idempotency key.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,11 @@ use serde::Deserialize;
 use super::config::seconds;
 use super::{ServiceError, Services};
 use crate::store::outbox::{self, Backlog, Delivery};
+use crate::time::monotonic;
+
+/// Deliveries that arrived are ticked off together, but none waits longer than this for it: what a crash in between
+/// makes the next worker repeat is a moment's work, not a batch of slow mails.
+const NOTE_AFTER: Duration = Duration::from_millis(100);
 
 /// The answer of a sink, some time from now.
 pub type Sent<'a> = Pin<Box<dyn Future<Output = Result<(), SinkError>> + Send + 'a>>;
@@ -42,6 +48,9 @@ pub enum SinkError {
 pub struct OutboxLimits {
     /// How many are claimed at once.
     pub batch: u32,
+    /// How long they are claimed: a worker that dies leaves them to the next one after this. No less than `delivery`.
+    #[serde(rename = "lease_seconds", deserialize_with = "seconds")]
+    pub lease: Duration,
     /// How long one may take. Thirty seconds: slow mail servers greylist by waiting.
     #[serde(rename = "delivery_seconds", deserialize_with = "seconds")]
     pub delivery: Duration,
@@ -58,7 +67,8 @@ pub struct OutboxLimits {
 impl Default for OutboxLimits {
     fn default() -> Self {
         Self {
-            batch: 50,
+            batch: 250,
+            lease: Duration::from_secs(5 * 60),
             delivery: Duration::from_secs(30),
             pause: Duration::from_secs(5),
             max_pause: Duration::from_secs(60 * 60),
@@ -73,11 +83,6 @@ impl OutboxLimits {
         let doublings = tries.saturating_sub(1).min(31);
         (tries < self.tries).then(|| self.pause.saturating_mul(1 << doublings).min(self.max_pause))
     }
-
-    /// How long a batch is claimed: as long as all of it can take.
-    fn lease(&self) -> Duration {
-        self.delivery.saturating_mul(self.batch).saturating_add(self.delivery)
-    }
 }
 
 impl Services {
@@ -89,9 +94,17 @@ impl Services {
     pub async fn deliver_due(&self, sinks: &[Arc<dyn Sink>], limits: &OutboxLimits) -> Result<usize, ServiceError> {
         let now = self.now();
         let mut tx = self.store().write().await?;
-        let batch = outbox::claim(&mut tx, &self.0.owner, now, now.plus(limits.lease()), limits.batch).await?;
+        let batch = outbox::claim(&mut tx, &self.0.owner, now, now.plus(limits.lease), limits.batch).await?;
         tx.commit().await?;
-        for delivery in &batch {
+        let claimed = monotonic();
+        let mut noted = claimed;
+        let mut arrived: Vec<&Delivery> = Vec::new();
+        for (index, delivery) in batch.iter().enumerate() {
+            if monotonic().saturating_duration_since(claimed) + limits.delivery > limits.lease {
+                self.note_arrived(&mut arrived).await?;
+                self.give_back(&batch[index..]).await?;
+                return Ok(index);
+            }
             let sink = sinks.iter().find(|sink| sink.name() == delivery.sink);
             let sent = match sink {
                 Some(sink) => tokio::time::timeout(limits.delivery, sink.deliver(delivery))
@@ -99,8 +112,16 @@ impl Services {
                     .unwrap_or_else(|_| Err(SinkError::Transient("no answer in time".to_owned()))),
                 None => Err(SinkError::Transient("no sink of this name is configured".to_owned())),
             };
-            self.note(delivery, sent, limits).await?;
+            match sent {
+                Ok(()) => arrived.push(delivery),
+                Err(error) => self.note_failure(delivery, &error, limits).await?,
+            }
+            if monotonic().saturating_duration_since(noted) > NOTE_AFTER {
+                self.note_arrived(&mut arrived).await?;
+                noted = monotonic();
+            }
         }
+        self.note_arrived(&mut arrived).await?;
         Ok(batch.len())
     }
 
@@ -113,35 +134,59 @@ impl Services {
         Ok(outbox::backlog(&mut tx).await?)
     }
 
-    async fn note(
+    async fn note_arrived(&self, arrived: &mut Vec<&Delivery>) -> Result<(), ServiceError> {
+        if arrived.is_empty() {
+            return Ok(());
+        }
+        let now = self.now();
+        let mut tx = self.store().write().await?;
+        for (sink, sequences) in by_sink(arrived.iter().copied()) {
+            outbox::delivered(&mut tx, sink, &sequences, now).await?;
+        }
+        tx.commit().await?;
+        self.metrics().deliveries.add(arrived.len());
+        arrived.clear();
+        Ok(())
+    }
+
+    async fn note_failure(
         &self,
         delivery: &Delivery,
-        sent: Result<(), SinkError>,
+        error: &SinkError,
         limits: &OutboxLimits,
     ) -> Result<(), ServiceError> {
         let now = self.now();
+        let pause = match error {
+            SinkError::Transient(_) => limits.pause_after(delivery.tries),
+            SinkError::Permanent(_) => None,
+        };
+        let retry_at = pause.map(|pause| now.plus(pause));
         let mut tx = self.store().write().await?;
-        match sent {
-            Ok(()) => {
-                outbox::delivered(&mut tx, delivery, now).await?;
-                self.metrics().deliveries.add_one();
-            }
-            Err(error) => {
-                let pause = match error {
-                    SinkError::Transient(_) => limits.pause_after(delivery.tries),
-                    SinkError::Permanent(_) => None,
-                };
-                let retry_at = pause.map(|pause| now.plus(pause));
-                outbox::failed(&mut tx, delivery, &error.to_string(), now, retry_at).await?;
-                self.metrics().deliveries_failed.add_one();
-                if retry_at.is_none() {
-                    self.metrics().deliveries_dead.add_one();
-                    tracing::warn!(sink = delivery.sink, event.sequence = delivery.sequence, %error, "a delivery was given up");
-                }
-            }
+        outbox::failed(&mut tx, delivery, &error.to_string(), now, retry_at).await?;
+        tx.commit().await?;
+        self.metrics().deliveries_failed.add_one();
+        if retry_at.is_none() {
+            self.metrics().deliveries_dead.add_one();
+            tracing::warn!(sink = delivery.sink, event.sequence = delivery.sequence, %error, "a delivery was given up");
+        }
+        Ok(())
+    }
+
+    async fn give_back(&self, rest: &[Delivery]) -> Result<(), ServiceError> {
+        let mut tx = self.store().write().await?;
+        for (sink, sequences) in by_sink(rest) {
+            outbox::release(&mut tx, sink, &sequences).await?;
         }
         Ok(tx.commit().await?)
     }
+}
+
+fn by_sink<'a>(deliveries: impl IntoIterator<Item = &'a Delivery>) -> BTreeMap<&'a str, Vec<i64>> {
+    let mut sinks: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
+    for delivery in deliveries {
+        sinks.entry(&delivery.sink).or_default().push(delivery.sequence);
+    }
+    sinks
 }
 
 /// Tells the log of the program.

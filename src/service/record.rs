@@ -19,18 +19,37 @@ impl Services {
         now: Timestamp,
         kind: EventKind,
     ) -> Result<(), ServiceError> {
-        let event = Event {
-            id: self.draw(|rng| EventId::generate(now, rng)),
-            at: now,
-            origin: origin.clone(),
-            kind,
-        };
-        let link = audit::append(tx, now, event.kind.name(), event.to_json()).await?;
-        let sequence = i64::try_from(link.entry.sequence).unwrap_or(i64::MAX);
-        for sink in &self.config().sinks {
-            outbox::enqueue(tx, sink, sequence, now).await?;
-        }
-        Ok(())
+        self.record_all(tx, now, vec![(origin.clone(), kind)]).await
+    }
+
+    /// Records events, at the price of little more than one. Call it late, as [`Self::record`].
+    ///
+    /// # Errors
+    /// When the database fails; the transaction must then be dropped.
+    pub(super) async fn record_all(
+        &self,
+        tx: &mut Transaction,
+        now: Timestamp,
+        events: Vec<(Origin, EventKind)>,
+    ) -> Result<(), ServiceError> {
+        let entries = events
+            .into_iter()
+            .map(|(origin, kind)| {
+                let event = Event {
+                    id: self.draw(|rng| EventId::generate(now, rng)),
+                    at: now,
+                    origin,
+                    kind,
+                };
+                (event.kind.name(), event.to_json())
+            })
+            .collect();
+        let links = audit::append(tx, now, entries).await?;
+        let sequences: Vec<i64> = links
+            .iter()
+            .map(|link| i64::try_from(link.entry.sequence).unwrap_or(i64::MAX))
+            .collect();
+        Ok(outbox::enqueue(tx, &self.config().sinks, &sequences, now).await?)
     }
 
     /// Records an event that changes nothing here, such as the start of the program or of a call.

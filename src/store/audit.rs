@@ -1,37 +1,60 @@
 //! The audit log: links are appended inside the transaction of what they tell, one writer at a time, and never changed.
 
+use super::many::rows;
 use super::{StoreError, Transaction};
 use crate::identity::audit::{ChainHash, Entry, Head, Link};
 use crate::time::Timestamp;
 
-/// Appends a link to the chain. The head's row stays locked until the transaction ends, so that every transaction sees
-/// the end of the chain; call it late.
+/// Appends a link to the chain for each of `entries`, pairs of a name and fields. The head's row stays locked until the
+/// transaction ends, so that every transaction sees the end of the chain; call it late.
 ///
 /// # Errors
 /// When the database fails, or the head was damaged by hand.
-pub async fn append(tx: &mut Transaction, at: Timestamp, name: &str, fields: String) -> Result<Link, StoreError> {
+pub async fn append(
+    tx: &mut Transaction,
+    at: Timestamp,
+    entries: Vec<(&'static str, String)>,
+) -> Result<Vec<Link>, StoreError> {
+    if entries.is_empty() {
+        return Ok(Vec::new());
+    }
+    let count = i64::try_from(entries.len()).unwrap_or(i64::MAX);
     let (sequence, hash): (i64, String) =
-        sqlx::query_as("update audit_head set sequence = sequence + 1 where id = 1 returning sequence - 1, hash")
+        sqlx::query_as("update audit_head set sequence = sequence + $1 where id = 1 returning sequence - $1, hash")
+            .bind(count)
             .fetch_one(tx.connection())
             .await?;
     let mut head = read_head(sequence, &hash)?;
-    let link = head.append(at, name.to_owned(), fields);
-    sqlx::query(
-        "insert into audit_links (sequence, at_ms, name, fields, previous, hash) values ($1, $2, $3, $4, $5, $6)",
-    )
-    .bind(number(link.entry.sequence))
-    .bind(link.entry.at.as_millis())
-    .bind(&link.entry.name)
-    .bind(&link.entry.fields)
-    .bind(link.previous.to_string())
-    .bind(link.hash.to_string())
-    .execute(tx.connection())
-    .await?;
+    let links: Vec<Link> = entries
+        .into_iter()
+        .map(|(name, fields)| head.append(at, name.to_owned(), fields))
+        .collect();
+    insert(tx, &links).await?;
     sqlx::query("update audit_head set hash = $1 where id = 1")
-        .bind(link.hash.to_string())
+        .bind(head.hash.to_string())
         .execute(tx.connection())
         .await?;
-    Ok(link)
+    Ok(links)
+}
+
+async fn insert(tx: &mut Transaction, links: &[Link]) -> Result<(), StoreError> {
+    let statement = format!(
+        "insert into audit_links (sequence, at_ms, name, fields, previous, hash) values {}",
+        rows(links.len(), 6)
+    );
+    // Worth keeping prepared is the one for a single link.
+    let mut query = sqlx::query(sqlx::AssertSqlSafe(statement)).persistent(links.len() == 1);
+    for link in links {
+        query = query
+            .bind(number(link.entry.sequence))
+            .bind(link.entry.at.as_millis())
+            .bind(&link.entry.name)
+            .bind(&link.entry.fields)
+            .bind(link.previous.to_string())
+            .bind(link.hash.to_string());
+    }
+    query.execute(tx.connection()).await?;
+    Ok(())
 }
 
 /// The end of the chain as the database claims it.

@@ -1,5 +1,6 @@
 //! Call records: who called when, how far they came, why it ended. Never what they keyed.
 
+use super::many::rows;
 use super::{StoreError, Transaction};
 use crate::time::Timestamp;
 
@@ -48,44 +49,60 @@ pub struct CallRecord {
     pub end: Option<CallEnd>,
 }
 
-/// Writes the beginning of a call.
+/// Writes the beginnings of calls, with one statement for all of them.
 ///
 /// # Errors
-/// [`StoreError::Conflict`] when the identifier was used before.
-pub async fn begin(tx: &mut Transaction, call: &CallStart) -> Result<(), StoreError> {
-    sqlx::query(
-        "insert into calls (id, door, trunk, dialplan, caller, called, started_ms) values ($1, $2, $3, $4, $5, $6, $7)",
-    )
-    .bind(&call.id)
-    .bind(&call.door)
-    .bind(&call.trunk)
-    .bind(&call.dialplan)
-    .bind(&call.caller)
-    .bind(&call.called)
-    .bind(call.started.as_millis())
-    .execute(tx.connection())
-    .await?;
+/// [`StoreError::Conflict`] when an identifier was used before; then none is written.
+pub async fn begin(tx: &mut Transaction, calls: &[CallStart]) -> Result<(), StoreError> {
+    if calls.is_empty() {
+        return Ok(());
+    }
+    let statement = format!(
+        "insert into calls (id, door, trunk, dialplan, caller, called, started_ms) values {}",
+        rows(calls.len(), 7)
+    );
+    let mut query = sqlx::query(sqlx::AssertSqlSafe(statement)).persistent(false);
+    for call in calls {
+        query = query
+            .bind(&call.id)
+            .bind(&call.door)
+            .bind(&call.trunk)
+            .bind(&call.dialplan)
+            .bind(&call.caller)
+            .bind(&call.called)
+            .bind(call.started.as_millis());
+    }
+    query.execute(tx.connection()).await?;
     Ok(())
 }
 
-/// Completes the record of a call; the first end stands.
+/// Completes the records of calls, with one statement for all of them; the first end of each stands.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn end(tx: &mut Transaction, id: &str, end: &CallEnd) -> Result<(), StoreError> {
-    sqlx::query(
-        "update calls set answered_ms = $1, ended_ms = $2, visit_id = $3, user_id = $4, last_step = $5, \
-         end_reason = $6 where id = $7 and ended_ms is null",
-    )
-    .bind(end.answered.map(Timestamp::as_millis))
-    .bind(end.ended.as_millis())
-    .bind(&end.visit)
-    .bind(&end.user)
-    .bind(&end.last_step)
-    .bind(&end.reason)
-    .bind(id)
-    .execute(tx.connection())
-    .await?;
+pub async fn end(tx: &mut Transaction, calls: &[(String, CallEnd)]) -> Result<(), StoreError> {
+    if calls.is_empty() {
+        return Ok(());
+    }
+    // The casts are for PostgreSQL, which takes a column of nulls for text.
+    let statement = format!(
+        "update calls set answered_ms = cast(ends.column2 as bigint), ended_ms = cast(ends.column3 as bigint), \
+         visit_id = ends.column4, user_id = ends.column5, last_step = ends.column6, end_reason = ends.column7 \
+         from (values {}) as ends where calls.id = ends.column1 and calls.ended_ms is null",
+        rows(calls.len(), 7)
+    );
+    let mut query = sqlx::query(sqlx::AssertSqlSafe(statement)).persistent(false);
+    for (id, end) in calls {
+        query = query
+            .bind(id)
+            .bind(end.answered.map(Timestamp::as_millis))
+            .bind(end.ended.as_millis())
+            .bind(&end.visit)
+            .bind(&end.user)
+            .bind(&end.last_step)
+            .bind(&end.reason);
+    }
+    query.execute(tx.connection()).await?;
     Ok(())
 }
 

@@ -5,6 +5,7 @@
 //! tables and why each of them exists.
 
 mod error;
+mod many;
 mod pool;
 
 pub mod account;

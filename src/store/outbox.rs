@@ -8,6 +8,7 @@
 //!                      └ too many tries ─▶ dead: a person must look
 //! ```
 
+use super::many::{rows, values};
 use super::{StoreError, Transaction};
 use crate::time::Timestamp;
 
@@ -37,17 +38,36 @@ pub struct Backlog {
     pub dead: i64,
 }
 
-/// Queues an audit link for a sink.
+/// Queues audit links for each of `sinks`.
 ///
 /// # Errors
-/// [`StoreError::Conflict`] when it is queued for that sink already.
-pub async fn enqueue(tx: &mut Transaction, sink: &str, sequence: i64, now: Timestamp) -> Result<(), StoreError> {
-    sqlx::query("insert into outbox (sink, sequence, available_ms, claimed_until_ms, tries) values ($1, $2, $3, 0, 0)")
-        .bind(sink)
-        .bind(sequence)
-        .bind(now.as_millis())
-        .execute(tx.connection())
-        .await?;
+/// [`StoreError::Conflict`] when one is queued for that sink already.
+pub async fn enqueue(
+    tx: &mut Transaction,
+    sinks: &[String],
+    sequences: &[i64],
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let count = sinks.len() * sequences.len();
+    if count == 0 {
+        return Ok(());
+    }
+    let statement = format!(
+        "insert into outbox (sink, sequence, available_ms, claimed_until_ms, tries) values {}",
+        rows(count, 5)
+    );
+    let mut query = sqlx::query(sqlx::AssertSqlSafe(statement)).persistent(sequences.len() == 1);
+    for sequence in sequences {
+        for sink in sinks {
+            query = query
+                .bind(sink)
+                .bind(*sequence)
+                .bind(now.as_millis())
+                .bind(0_i64)
+                .bind(0_i64);
+        }
+    }
+    query.execute(tx.connection()).await?;
     Ok(())
 }
 
@@ -99,17 +119,23 @@ pub async fn claim(
         .collect())
 }
 
-/// Notes that a claimed delivery arrived.
+/// Notes that claimed deliveries to `sink` arrived.
 ///
 /// # Errors
-/// When the database fails; the delivery will then be repeated.
-pub async fn delivered(tx: &mut Transaction, delivery: &Delivery, now: Timestamp) -> Result<(), StoreError> {
-    sqlx::query("update outbox set delivered_ms = $1, last_error = null where sink = $2 and sequence = $3")
+/// When the database fails; the deliveries will then be repeated.
+pub async fn delivered(tx: &mut Transaction, sink: &str, sequences: &[i64], now: Timestamp) -> Result<(), StoreError> {
+    let statement = format!(
+        "update outbox set delivered_ms = $1, last_error = null where sink = $2 and sequence in ({})",
+        values(3, sequences.len())
+    );
+    let mut query = sqlx::query(sqlx::AssertSqlSafe(statement))
+        .persistent(sequences.len() == 1)
         .bind(now.as_millis())
-        .bind(&delivery.sink)
-        .bind(delivery.sequence)
-        .execute(tx.connection())
-        .await?;
+        .bind(sink);
+    for sequence in sequences {
+        query = query.bind(*sequence);
+    }
+    query.execute(tx.connection()).await?;
     Ok(())
 }
 
@@ -135,6 +161,23 @@ pub async fn failed(
     .bind(delivery.sequence)
     .execute(tx.connection())
     .await?;
+    Ok(())
+}
+
+/// Gives claimed deliveries to `sink` back that were not begun; the next worker has them at once.
+///
+/// # Errors
+/// When the database fails; they come back when the claim runs out.
+pub async fn release(tx: &mut Transaction, sink: &str, sequences: &[i64]) -> Result<(), StoreError> {
+    let statement = format!(
+        "update outbox set claimed_by = null, claimed_until_ms = 0, tries = tries - 1 where sink = $1 and sequence in ({})",
+        values(2, sequences.len())
+    );
+    let mut query = sqlx::query(sqlx::AssertSqlSafe(statement)).persistent(false).bind(sink);
+    for sequence in sequences {
+        query = query.bind(*sequence);
+    }
+    query.execute(tx.connection()).await?;
     Ok(())
 }
 

@@ -242,6 +242,7 @@ async fn a_worker_that_died_leaves_its_deliveries_to_the_next() {
 #[tokio::test]
 async fn call_records_have_a_beginning_and_an_end() {
     use crate::identity::ids::CallId;
+    use crate::service::CallEntry;
     use crate::store::call::{CallEnd, CallStart};
 
     let house = House::build().await;
@@ -255,7 +256,8 @@ async fn call_records_have_a_beginning_and_an_end() {
         called: Some("4711".to_owned()),
         started: START,
     };
-    house.services.record_call_start(id, start.clone()).await.unwrap();
+    let began = CallEntry::Began(id, start.clone());
+    house.services.record_calls(&[began]).await.unwrap();
     let end = CallEnd {
         answered: Some(START.plus(Duration::from_secs(1))),
         ended: START.plus(Duration::from_secs(61)),
@@ -264,13 +266,74 @@ async fn call_records_have_a_beginning_and_an_end() {
         last_step: Some("goodbye".to_owned()),
         reason: "hangup".to_owned(),
     };
-    house.services.record_call_end(id, end.clone()).await.unwrap();
+    let ended = CallEntry::Ended(id, end.clone());
+    house.services.record_calls(&[ended]).await.unwrap();
     let later = START.plus(Duration::from_secs(100));
     let records = house.services.call_records(later, 10).await.unwrap();
     assert_eq!(records.len(), 1);
     assert_eq!((&records[0].start, records[0].end.as_ref()), (&start, Some(&end)));
     let names = house.event_names().await;
     assert!(names.ends_with(&["ET_CALL_START", "ET_CALL_END"]));
+}
+
+#[tokio::test]
+async fn many_call_records_go_together_and_all_of_them_or_none() {
+    use crate::identity::ids::CallId;
+    use crate::service::CallEntry;
+    use crate::store::call::{CallEnd, CallStart};
+
+    let house = House::build().await;
+    let start = |id: CallId| CallStart {
+        id: id.to_string(),
+        door: "phone".to_owned(),
+        trunk: None,
+        dialplan: None,
+        caller: None,
+        called: None,
+        started: START,
+    };
+    let end = |answered: bool| CallEnd {
+        answered: answered.then_some(START),
+        ended: START.plus(Duration::from_secs(7)),
+        visit: None,
+        user: None,
+        last_step: None,
+        reason: "hangup".to_owned(),
+    };
+    let ids: Vec<CallId> = (0..200)
+        .map(|_| house.services.draw(|rng| CallId::generate(START, rng)))
+        .collect();
+    let mut entries: Vec<CallEntry> = ids.iter().map(|id| CallEntry::Began(*id, start(*id))).collect();
+    // Ends of calls that began in the same transaction, some of them never answered.
+    entries.extend(
+        (0..200)
+            .step_by(2)
+            .map(|at| CallEntry::Ended(ids[at], end(at % 4 == 0))),
+    );
+    house.services.record_calls(&entries).await.unwrap();
+    let later = START.plus(Duration::from_secs(100));
+    let records = house.services.call_records(later, 1_000).await.unwrap();
+    assert_eq!(records.len(), 200);
+    let of = |at: usize| {
+        records
+            .iter()
+            .find(|record| record.start.id == ids[at].to_string())
+            .unwrap()
+    };
+    assert_eq!(
+        (&of(0).end, &of(1).end, &of(2).end),
+        (&Some(end(true)), &None, &Some(end(false)))
+    );
+    audit::verify(house.services.store(), Vec::new(), |_| {}).await.unwrap();
+
+    // One that is there already takes the others of its transaction with it.
+    let fresh = house.services.draw(|rng| CallId::generate(START, rng));
+    let again = [
+        CallEntry::Began(fresh, start(fresh)),
+        CallEntry::Began(ids[0], start(ids[0])),
+    ];
+    assert!(house.services.record_calls(&again).await.is_err());
+    assert_eq!(house.services.call_records(later, 1_000).await.unwrap().len(), 200);
 }
 
 #[tokio::test]
