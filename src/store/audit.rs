@@ -1,6 +1,6 @@
 //! The audit log: links are appended inside the transaction of what they tell, one writer at a time, and never changed.
 
-use super::many::rows;
+use super::many::{ROWS, is_kept, rows};
 use super::{StoreError, Transaction};
 use crate::identity::audit::{ChainHash, Entry, Head, Link};
 use crate::time::Timestamp;
@@ -29,7 +29,9 @@ pub async fn append(
         .into_iter()
         .map(|(name, fields)| head.append(at, name.to_owned(), fields))
         .collect();
-    insert(tx, &links).await?;
+    for links in links.chunks(ROWS) {
+        insert(tx, links).await?;
+    }
     sqlx::query("update audit_head set hash = $1 where id = 1")
         .bind(head.hash.to_string())
         .execute(tx.connection())
@@ -42,8 +44,7 @@ async fn insert(tx: &mut Transaction, links: &[Link]) -> Result<(), StoreError> 
         "insert into audit_links (sequence, at_ms, name, fields, previous, hash) values {}",
         rows(links.len(), 6)
     );
-    // Worth keeping prepared is the one for a single link.
-    let mut query = sqlx::query(sqlx::AssertSqlSafe(statement)).persistent(links.len() == 1);
+    let mut query = sqlx::query(sqlx::AssertSqlSafe(statement)).persistent(is_kept(links.len()));
     for link in links {
         query = query
             .bind(number(link.entry.sequence))

@@ -1,6 +1,6 @@
 //! Call records: who called when, how far they came, why it ended. Never what they keyed.
 
-use super::many::rows;
+use super::many::{ROWS, is_kept, rows};
 use super::{StoreError, Transaction};
 use crate::time::Timestamp;
 
@@ -49,19 +49,23 @@ pub struct CallRecord {
     pub end: Option<CallEnd>,
 }
 
-/// Writes the beginnings of calls, with one statement for all of them.
+/// Writes the beginnings of calls, a few statements for all of them.
 ///
 /// # Errors
 /// [`StoreError::Conflict`] when an identifier was used before; then none is written.
 pub async fn begin(tx: &mut Transaction, calls: &[CallStart]) -> Result<(), StoreError> {
-    if calls.is_empty() {
-        return Ok(());
+    for calls in calls.chunks(ROWS) {
+        insert(tx, calls).await?;
     }
+    Ok(())
+}
+
+async fn insert(tx: &mut Transaction, calls: &[CallStart]) -> Result<(), StoreError> {
     let statement = format!(
         "insert into calls (id, door, trunk, dialplan, caller, called, started_ms) values {}",
         rows(calls.len(), 7)
     );
-    let mut query = sqlx::query(sqlx::AssertSqlSafe(statement)).persistent(false);
+    let mut query = sqlx::query(sqlx::AssertSqlSafe(statement)).persistent(is_kept(calls.len()));
     for call in calls {
         query = query
             .bind(&call.id)
@@ -76,14 +80,18 @@ pub async fn begin(tx: &mut Transaction, calls: &[CallStart]) -> Result<(), Stor
     Ok(())
 }
 
-/// Completes the records of calls, with one statement for all of them; the first end of each stands.
+/// Completes the records of calls, a few statements for all of them; the first end of each stands.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn end(tx: &mut Transaction, calls: &[(String, CallEnd)]) -> Result<(), StoreError> {
-    if calls.is_empty() {
-        return Ok(());
+    for calls in calls.chunks(ROWS) {
+        complete(tx, calls).await?;
     }
+    Ok(())
+}
+
+async fn complete(tx: &mut Transaction, calls: &[(String, CallEnd)]) -> Result<(), StoreError> {
     // The casts are for PostgreSQL, which takes a column of nulls for text.
     let statement = format!(
         "update calls set answered_ms = cast(ends.column2 as bigint), ended_ms = cast(ends.column3 as bigint), \
@@ -91,7 +99,7 @@ pub async fn end(tx: &mut Transaction, calls: &[(String, CallEnd)]) -> Result<()
          from (values {}) as ends where calls.id = ends.column1 and calls.ended_ms is null",
         rows(calls.len(), 7)
     );
-    let mut query = sqlx::query(sqlx::AssertSqlSafe(statement)).persistent(false);
+    let mut query = sqlx::query(sqlx::AssertSqlSafe(statement)).persistent(is_kept(calls.len()));
     for (id, end) in calls {
         query = query
             .bind(id)

@@ -3,6 +3,15 @@
 
 use std::fmt::Write as _;
 
+/// Rows in one statement; more go into several of the same text, which is prepared once. Not more: SQLite takes `$1` for a
+/// name and looks each up among all the others.
+pub(super) const ROWS: usize = 32;
+
+/// Whether a statement about so many rows comes often enough to be kept prepared.
+pub(super) fn is_kept(rows: usize) -> bool {
+    rows == 1 || rows == ROWS
+}
+
 /// `($1, $2), ($3, $4), ...`: the values of `rows` rows of `columns` columns.
 pub(super) fn rows(rows: usize, columns: usize) -> String {
     let mut text = String::with_capacity(rows * columns * 6);

@@ -8,7 +8,7 @@
 //!                      └ too many tries ─▶ dead: a person must look
 //! ```
 
-use super::many::{rows, values};
+use super::many::{ROWS, is_kept, rows, values};
 use super::{StoreError, Transaction};
 use crate::time::Timestamp;
 
@@ -48,24 +48,29 @@ pub async fn enqueue(
     sequences: &[i64],
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let count = sinks.len() * sequences.len();
-    if count == 0 {
-        return Ok(());
+    let pairs: Vec<(&str, i64)> = sequences
+        .iter()
+        .flat_map(|sequence| sinks.iter().map(move |sink| (sink.as_str(), *sequence)))
+        .collect();
+    for pairs in pairs.chunks(ROWS) {
+        insert(tx, pairs, now).await?;
     }
+    Ok(())
+}
+
+async fn insert(tx: &mut Transaction, pairs: &[(&str, i64)], now: Timestamp) -> Result<(), StoreError> {
     let statement = format!(
         "insert into outbox (sink, sequence, available_ms, claimed_until_ms, tries) values {}",
-        rows(count, 5)
+        rows(pairs.len(), 5)
     );
-    let mut query = sqlx::query(sqlx::AssertSqlSafe(statement)).persistent(sequences.len() == 1);
-    for sequence in sequences {
-        for sink in sinks {
-            query = query
-                .bind(sink)
-                .bind(*sequence)
-                .bind(now.as_millis())
-                .bind(0_i64)
-                .bind(0_i64);
-        }
+    let mut query = sqlx::query(sqlx::AssertSqlSafe(statement)).persistent(is_kept(pairs.len()));
+    for &(sink, sequence) in pairs {
+        query = query
+            .bind(sink)
+            .bind(sequence)
+            .bind(now.as_millis())
+            .bind(0_i64)
+            .bind(0_i64);
     }
     query.execute(tx.connection()).await?;
     Ok(())
@@ -124,18 +129,20 @@ pub async fn claim(
 /// # Errors
 /// When the database fails; the deliveries will then be repeated.
 pub async fn delivered(tx: &mut Transaction, sink: &str, sequences: &[i64], now: Timestamp) -> Result<(), StoreError> {
-    let statement = format!(
-        "update outbox set delivered_ms = $1, last_error = null where sink = $2 and sequence in ({})",
-        values(3, sequences.len())
-    );
-    let mut query = sqlx::query(sqlx::AssertSqlSafe(statement))
-        .persistent(sequences.len() == 1)
-        .bind(now.as_millis())
-        .bind(sink);
-    for sequence in sequences {
-        query = query.bind(*sequence);
+    for sequences in sequences.chunks(ROWS) {
+        let statement = format!(
+            "update outbox set delivered_ms = $1, last_error = null where sink = $2 and sequence in ({})",
+            values(3, sequences.len())
+        );
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(statement))
+            .persistent(is_kept(sequences.len()))
+            .bind(now.as_millis())
+            .bind(sink);
+        for sequence in sequences {
+            query = query.bind(*sequence);
+        }
+        query.execute(tx.connection()).await?;
     }
-    query.execute(tx.connection()).await?;
     Ok(())
 }
 
@@ -169,15 +176,20 @@ pub async fn failed(
 /// # Errors
 /// When the database fails; they come back when the claim runs out.
 pub async fn release(tx: &mut Transaction, sink: &str, sequences: &[i64]) -> Result<(), StoreError> {
-    let statement = format!(
-        "update outbox set claimed_by = null, claimed_until_ms = 0, tries = tries - 1 where sink = $1 and sequence in ({})",
-        values(2, sequences.len())
-    );
-    let mut query = sqlx::query(sqlx::AssertSqlSafe(statement)).persistent(false).bind(sink);
-    for sequence in sequences {
-        query = query.bind(*sequence);
+    for sequences in sequences.chunks(ROWS) {
+        let statement = format!(
+            "update outbox set claimed_by = null, claimed_until_ms = 0, tries = tries - 1 \
+             where sink = $1 and sequence in ({})",
+            values(2, sequences.len())
+        );
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(statement))
+            .persistent(is_kept(sequences.len()))
+            .bind(sink);
+        for sequence in sequences {
+            query = query.bind(*sequence);
+        }
+        query.execute(tx.connection()).await?;
     }
-    query.execute(tx.connection()).await?;
     Ok(())
 }
 
