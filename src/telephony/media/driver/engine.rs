@@ -13,6 +13,7 @@ use super::MediaError;
 use super::handle::MediaHandle;
 use super::lease::{Lease, PortPool};
 use super::metrics::{EngineStats, SharedCounters};
+use super::wheel::preference;
 use super::worker::{Message, NewSession, Worker};
 use crate::telephony::media::config::{HeardAudio, MediaEvent, SessionConfig};
 use crate::telephony::sdp::Negotiated;
@@ -116,7 +117,7 @@ impl MediaEngine {
         let worker = self
             .workers
             .iter()
-            .min_by_key(|worker| worker.counters.sessions.load(Ordering::Relaxed))
+            .min_by_key(|worker| preference(worker.counters.sessions.load(Ordering::Relaxed)))
             .ok_or(MediaError::Stopped)?;
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let closed = Arc::new(AtomicBool::new(false));
