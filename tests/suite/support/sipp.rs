@@ -5,17 +5,41 @@
 use std::net::SocketAddr;
 use std::process::Command;
 
+use tempfile::TempDir;
+
+use super::second_opinion;
 use super::server::root;
 
+/// What happened in one run of a scenario.
+pub(crate) struct Played {
+    /// The messages that SIPp received, as they came.
+    pub received: Vec<Vec<u8>>,
+}
+
+impl Played {
+    /// How many of the messages begin like this.
+    pub(crate) fn count(&self, start: &str) -> usize {
+        let begins = |message: &&Vec<u8>| message.starts_with(start.as_bytes());
+        self.received.iter().filter(begins).count()
+    }
+}
+
 /// Runs a scenario of `tests/sipp/` once against a server, from an address of this machine; panics with SIPp's own words
-/// when it fails. `transport` is `u1` or `t1`.
-pub(crate) fn run(scenario: &str, server: SocketAddr, from: &str, transport: &str) {
+/// when it fails, and over a message of the server that does not stand before the second opinion. `transport` is `u1`
+/// or `t1`.
+pub(crate) fn run(scenario: &str, server: SocketAddr, from: &str, transport: &str) -> Played {
     let file = root().join(format!("tests/sipp/{scenario}.xml"));
-    sipp(
+    let folder = sipp(
         server,
         from,
         &["-sf", &file.to_string_lossy(), "-m", "1", "-t", transport, "-trace_msg"],
     );
+    let received = received(&folder);
+    assert!(!received.is_empty(), "{scenario}: SIPp writes down what it receives");
+    received
+        .iter()
+        .for_each(|message| second_opinion::check_emitted(message));
+    Played { received }
 }
 
 /// Places many calls with the caller that SIPp has built in.
@@ -27,7 +51,38 @@ pub(crate) fn load(server: SocketAddr, from: &str, calls: &str, per_second: &str
     );
 }
 
-fn sipp(server: SocketAddr, from: &str, arguments: &[&str]) {
+/// The messages in the trace: `UDP message received [447] bytes :`, an empty line, and that many bytes.
+fn received(folder: &TempDir) -> Vec<Vec<u8>> {
+    const MARK: &[u8] = b" message received [";
+    let mut messages = Vec::new();
+    for file in std::fs::read_dir(folder.path()).expect("a folder") {
+        let path = file.expect("an entry").path();
+        if !path.to_string_lossy().ends_with("_messages.log") {
+            continue;
+        }
+        let trace = std::fs::read(path).expect("a trace");
+        let mut rest = trace.as_slice();
+        while let Some(at) = rest.windows(MARK.len()).position(|window| window == MARK) {
+            rest = &rest[at + MARK.len()..];
+            let digits: String = rest
+                .iter()
+                .take_while(|byte| byte.is_ascii_digit())
+                .map(|&byte| char::from(byte))
+                .collect();
+            let start = rest
+                .windows(2)
+                .position(|window| window == b"\n\n")
+                .expect("an empty line")
+                + 2;
+            let end = start + digits.parse::<usize>().expect("a length");
+            messages.push(rest.get(start..end).expect("the whole message").to_vec());
+            rest = &rest[end..];
+        }
+    }
+    messages
+}
+
+fn sipp(server: SocketAddr, from: &str, arguments: &[&str]) -> TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     let output = Command::new("sipp")
         .current_dir(folder.path())
@@ -49,7 +104,7 @@ fn sipp(server: SocketAddr, from: &str, arguments: &[&str]) {
         .output()
         .expect("sipp is installed: scripts/setup test");
     if output.status.success() {
-        return;
+        return folder;
     }
     let mut traces = String::new();
     for entry in std::fs::read_dir(folder.path()).expect("a folder") {

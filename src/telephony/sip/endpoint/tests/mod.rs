@@ -7,6 +7,7 @@ mod ipv6;
 mod leaks;
 mod network;
 mod outgoing;
+mod second_opinion;
 mod strangers;
 mod support;
 mod torture;

@@ -10,7 +10,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use super::super::{
     CallEvent, CallKey, Command, Endpoint, EndpointConfig, Input, LocalAddress, OutgoingInvite, Output,
 };
-use super::support::check_emitted;
+use super::second_opinion::check_emitted;
 use crate::telephony::sip::transport::{Channel, Flow, Transport};
 use crate::telephony::sip::trunk::{Trunks, parse};
 use crate::time::monotonic;
