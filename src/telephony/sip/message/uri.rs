@@ -40,7 +40,7 @@ impl<'a> Host<'a> {
     pub(super) fn parse_with_port(text: &'a str) -> Result<(Self, Option<u16>), Malformed> {
         let (host, port) = if let Some(rest) = text.strip_prefix('[') {
             let (literal, after) = rest.split_once(']').ok_or(Malformed("IPv6 reference"))?;
-            let ip: Ipv6Addr = literal.parse().map_err(|_| Malformed("IPv6 reference"))?;
+            let ip = ipv6(literal).ok_or(Malformed("IPv6 reference"))?;
             (Self::Ip(ip.into()), after)
         } else {
             let end = text.find(':').unwrap_or(text.len());
@@ -228,6 +228,16 @@ impl<'a> Uri<'a> {
     }
 }
 
+/// An address between brackets. RFC 3261's grammar has three colons before an embedded IPv4 address, and RFC 5118
+/// section 4.10 wants them tolerated, there and nowhere else.
+fn ipv6(literal: &str) -> Option<Ipv6Addr> {
+    literal.parse().ok().or_else(|| {
+        let (before, embedded) = literal.split_once(":::")?;
+        let _: Ipv4Addr = embedded.parse().ok()?;
+        format!("{before}::{embedded}").parse().ok()
+    })
+}
+
 fn check_params(params: &str) -> Result<(), Malformed> {
     let well_formed = params.split(';').skip(1).all(|param| {
         let (name, value) = param.split_once('=').unwrap_or((param, ""));
@@ -285,6 +295,23 @@ mod tests {
             (Some("tcp"), Some(""), None)
         );
         assert_eq!(uri.headers(), Some("Subject=x"));
+    }
+
+    #[test]
+    fn three_colons_are_tolerated_before_an_embedded_ipv4_address_only() {
+        let host = |text: &str| Uri::parse(text).map(|uri| uri.host().to_string());
+        assert_eq!(
+            host("sip:user@[2001:db8:::192.0.2.1]").as_deref(),
+            Ok("[2001:db8::c000:201]")
+        );
+        for text in [
+            "sip:[2001:db8:::10]",
+            "sip:[2001:db8::::192.0.2.1]",
+            "sip:[1::2:::192.0.2.1]",
+            "sip:[:::x]",
+        ] {
+            assert!(host(text).is_err(), "{text}");
+        }
     }
 
     #[test]
