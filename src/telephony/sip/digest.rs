@@ -1,7 +1,7 @@
 //! Digest authentication, both sides (RFC 7616, RFC 8760, RFC 3261 section 22).
 //!
-//! Server: a nonce carries its time and a MAC over time, realm and a serial number, so that nothing is stored until
-//! somebody has proved a password; from then on `nc` must rise. Challenges are offered as SHA-256, then MD5, each in a
+//! Server: a nonce carries its time and a MAC over time, trunk, realm and a serial number, so that nothing is stored
+//! until somebody has proved a password; from then on `nc` must rise. Challenges are offered as SHA-256, then MD5, each in a
 //! field of its own, with `qop=auth`. An unknown name costs the same work as a known one.
 //!
 //! Client: answers the strongest challenge that it understands.
@@ -81,6 +81,17 @@ impl Users {
     }
 }
 
+/// What a trunk asks for.
+#[derive(Clone, Copy)]
+pub struct Protection<'a> {
+    /// Its name: a nonce of one trunk is none for another, even if their realms are the same.
+    pub trunk: &'a str,
+    /// The realm of its challenges.
+    pub realm: &'a str,
+    /// Who may call.
+    pub users: &'a Users,
+}
+
 /// Why credentials were not accepted; each leads to a new challenge.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Refused {
@@ -119,8 +130,9 @@ impl Challenger {
     }
 
     /// Values for WWW-Authenticate, the strongest first.
-    pub fn challenge(&mut self, now: Instant, realm: &str, stale: bool) -> [String; 2] {
-        let nonce = self.new_nonce(now, realm);
+    pub fn challenge(&mut self, now: Instant, protection: &Protection<'_>, stale: bool) -> [String; 2] {
+        let nonce = self.new_nonce(now, protection);
+        let realm = protection.realm;
         let stale = if stale { ", stale=true" } else { "" };
         [Algorithm::Sha256, Algorithm::Md5].map(|algorithm| {
             format!(
@@ -137,11 +149,12 @@ impl Challenger {
     pub fn verify(
         &mut self,
         now: Instant,
-        (realm, users): (&str, &Users),
+        protection: &Protection<'_>,
         method: &Method,
         request_uri: &str,
         credentials: &AuthParams<'_>,
     ) -> Result<(), Refused> {
+        let Protection { realm, users, .. } = *protection;
         let get = |name: &str| credentials.get(name).unwrap_or_default();
         let algorithm = Algorithm::from_param(credentials.get("algorithm").as_deref()).ok_or(Refused::Wrong)?;
         let (nonce, uri, nc, cnonce) = (get("nonce"), get("uri"), get("nc"), get("cnonce"));
@@ -168,12 +181,12 @@ impl Challenger {
         if !well_formed || !proved || password.is_none() || count == 0 {
             return Err(Refused::Wrong);
         }
-        self.spend(now, realm, &nonce, count)
+        self.spend(now, protection, &nonce, count)
     }
 
     /// Accepts each count of a nonce once, in rising order.
-    fn spend(&mut self, now: Instant, realm: &str, nonce: &str, count: u32) -> Result<(), Refused> {
-        let (serial, made) = self.open_nonce(realm, nonce).ok_or(Refused::Wrong)?;
+    fn spend(&mut self, now: Instant, protection: &Protection<'_>, nonce: &str, count: u32) -> Result<(), Refused> {
+        let (serial, made) = self.open_nonce(protection, nonce).ok_or(Refused::Wrong)?;
         let now = now.saturating_duration_since(self.epoch);
         let end = made.saturating_add(NONCE_LIFETIME);
         if now >= end {
@@ -192,40 +205,43 @@ impl Challenger {
         Ok(())
     }
 
-    fn new_nonce(&mut self, now: Instant, realm: &str) -> String {
+    fn new_nonce(&mut self, now: Instant, protection: &Protection<'_>) -> String {
         self.serial += 1;
         let millis = u64::try_from(now.saturating_duration_since(self.epoch).as_millis()).unwrap_or(u64::MAX);
         format!(
             "{millis:016x}{:016x}{}",
             self.serial,
-            self.seal(millis, self.serial, realm)
+            self.seal(millis, self.serial, protection)
         )
     }
 
-    fn open_nonce(&self, realm: &str, nonce: &str) -> Option<(u64, Duration)> {
+    fn open_nonce(&self, protection: &Protection<'_>, nonce: &str) -> Option<(u64, Duration)> {
         let millis = u64::from_str_radix(nonce.get(..16)?, 16).ok()?;
         let serial = u64::from_str_radix(nonce.get(16..32)?, 16).ok()?;
         let genuine = self
-            .seal(millis, serial, realm)
+            .seal(millis, serial, protection)
             .as_bytes()
             .ct_eq(nonce.get(32..)?.as_bytes());
         bool::from(genuine).then_some((serial, Duration::from_millis(millis)))
     }
 
-    fn seal(&self, millis: u64, serial: u64, realm: &str) -> String {
+    fn seal(&self, millis: u64, serial: u64, protection: &Protection<'_>) -> String {
         let mut mac =
             Hmac::<Sha256>::new_from_slice(self.key.expose().as_bytes()).expect("HMAC takes keys of any length");
         mac.update(&millis.to_be_bytes());
         mac.update(&serial.to_be_bytes());
-        mac.update(realm.as_bytes());
+        mac.update(&protection.trunk.len().to_be_bytes());
+        mac.update(protection.trunk.as_bytes());
+        mac.update(protection.realm.as_bytes());
         hex(&mac.finalize().into_bytes()[..16])
     }
 }
 
-/// Compared loosely: some SBCs rewrite the host and keep the credentials, the called number must stay.
+/// Compared loosely: some SBCs rewrite the host or escape differently and keep the credentials; the called number must
+/// stay.
 fn is_same_target(uri: &str, request_uri: &str) -> bool {
     match (Uri::parse(uri), Uri::parse(request_uri)) {
-        (Ok(claimed), Ok(actual)) => claimed.user() == actual.user(),
+        (Ok(claimed), Ok(actual)) => claimed.user_decoded() == actual.user_decoded(),
         _ => false,
     }
 }
@@ -317,6 +333,7 @@ mod tests {
     struct Server {
         challenger: Challenger,
         start: Instant,
+        users: Users,
     }
 
     impl Server {
@@ -325,14 +342,29 @@ mod tests {
             Self {
                 challenger: Challenger::new([7; 32], start),
                 start,
+                users: users(),
             }
+        }
+
+        fn challenge(&mut self, trunk: &str, realm: &str) -> [String; 2] {
+            let protection = Protection {
+                trunk,
+                realm,
+                users: &self.users,
+            };
+            self.challenger.challenge(self.start, &protection, false)
         }
 
         fn verify(&mut self, seconds: u64, authorization: &str) -> Result<(), Refused> {
             let now = self.start + Duration::from_secs(seconds);
             let credentials = AuthParams::parse(authorization).expect("valid");
+            let protection = Protection {
+                trunk: "carrier",
+                realm: "realm",
+                users: &self.users,
+            };
             self.challenger
-                .verify(now, ("realm", &users()), &Method::Invite, URI, &credentials)
+                .verify(now, &protection, &Method::Invite, URI, &credentials)
         }
     }
 
@@ -378,7 +410,7 @@ mod tests {
     fn the_right_password_passes_once_per_count() {
         for strongest in [true, false] {
             let mut server = Server::new();
-            let challenges = server.challenger.challenge(server.start, "realm", false);
+            let challenges = server.challenge("carrier", "realm");
             let offered = if strongest { &challenges[..] } else { &challenges[1..] };
             let authorization = respond(offered, "carrier", "s3cret");
             assert!(authorization.contains(if strongest { "SHA-256" } else { "MD5" }));
@@ -390,25 +422,78 @@ mod tests {
     #[test]
     fn old_nonces_are_stale_and_foreign_ones_wrong() {
         let mut server = Server::new();
-        let challenges = server.challenger.challenge(server.start, "realm", false);
+        let challenges = server.challenge("carrier", "realm");
         assert_eq!(
             server.verify(60, &respond(&challenges, "carrier", "s3cret")),
             Err(Refused::Stale)
         );
-        let elsewhere = server
-            .challenger
-            .challenge(server.start, "other realm", false)
-            .map(|text| text.replace("other realm", "realm"));
-        assert_eq!(
-            server.verify(1, &respond(&elsewhere, "carrier", "s3cret")),
-            Err(Refused::Wrong)
-        );
+        for (trunk, realm) in [("carrier", "other realm"), ("other", "realm")] {
+            let elsewhere = server
+                .challenge(trunk, realm)
+                .map(|text| text.replace("other realm", "realm"));
+            assert_eq!(
+                server.verify(1, &respond(&elsewhere, "carrier", "s3cret")),
+                Err(Refused::Wrong),
+                "{trunk}, {realm}"
+            );
+        }
+    }
+
+    #[test]
+    fn counts_must_rise() {
+        let mut server = Server::new();
+        let challenges = server.challenge("carrier", "realm");
+        let counted = |count: u32| {
+            let nonce = AuthParams::parse(&challenges[0])
+                .expect("valid")
+                .get("nonce")
+                .expect("a nonce");
+            let nc = format!("{count:08x}");
+            let ha1 = Algorithm::Sha256.hash(&["carrier", "realm", "s3cret"]);
+            let ha2 = Algorithm::Sha256.hash(&["INVITE", URI]);
+            let response = Algorithm::Sha256.hash(&[&ha1, &nonce, &nc, "c", "auth", &ha2]);
+            format!(
+                "Digest username=\"carrier\", realm=\"realm\", nonce=\"{nonce}\", uri=\"{URI}\", qop=auth, nc={nc}, \
+                 cnonce=\"c\", algorithm=SHA-256, response=\"{response}\""
+            )
+        };
+        for (count, verdict) in [
+            (1, Ok(())),
+            (2, Ok(())),
+            (7, Ok(())),
+            (7, Err(Refused::Stale)),
+            (3, Err(Refused::Stale)),
+            (8, Ok(())),
+        ] {
+            assert_eq!(server.verify(1, &counted(count)), verdict, "{count}");
+        }
+    }
+
+    #[test]
+    fn the_host_of_the_uri_may_differ_and_the_number_may_be_escaped() {
+        let mut server = Server::new();
+        let challenges = server.challenge("carrier", "realm");
+        let credentials = Credentials {
+            username: "carrier".into(),
+            password: Secret::new("s3cret".into()),
+        };
+        for (count, uri) in ["sip:100@10.0.0.9:5070;transport=tcp", "sip:%3100@x", "tel:100"]
+            .iter()
+            .enumerate()
+        {
+            let challenges = challenges.iter().map(String::as_str);
+            let authorization = answer(challenges, &credentials, &Method::Invite, uri, "abc").expect("understood");
+            let verdict = server.verify(1, &authorization);
+            // The same count again is stale, which only the right password comes to hear.
+            let expected = if count == 0 { Ok(()) } else { Err(Refused::Stale) };
+            assert_eq!(verdict, expected, "{uri}");
+        }
     }
 
     #[test]
     fn wrong_credentials_are_told_apart_by_nobody() {
         let mut server = Server::new();
-        let challenges = server.challenger.challenge(server.start, "realm", false);
+        let challenges = server.challenge("carrier", "realm");
         let good = respond(&challenges, "carrier", "s3cret");
         for bad in [
             respond(&challenges, "carrier", "wrong"),

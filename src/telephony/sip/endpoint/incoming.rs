@@ -9,7 +9,7 @@ use super::respond::{ACCEPT, ALLOW, Extra, add_fields, add_record_route, begin, 
 use super::{Call, CallEvent, CallInfo, CallKey, CallTimer, Caller, Endpoint, Output, Phase, RING_LIMIT, Waiting};
 use crate::telephony::sip::admission;
 use crate::telephony::sip::dialog::Dialog;
-use crate::telephony::sip::digest::Refused;
+use crate::telephony::sip::digest::{Protection, Refused};
 use crate::telephony::sip::message::{
     AuthParams, Checked, MediaType, Method, Name, NameAddr, NameAddrs, Scheme, Uri, option_tags,
 };
@@ -120,8 +120,14 @@ impl Endpoint {
         trunk: usize,
         request: &Checked,
     ) -> Result<(), [String; 2]> {
-        let Some(config) = self.trunks.get(trunk).and_then(|trunk| trunk.digest.as_ref()) else {
+        let Some(trunk) = self.trunks.get(trunk) else {
             return Ok(());
+        };
+        let Some(config) = &trunk.digest else { return Ok(()) };
+        let protection = Protection {
+            trunk: &trunk.name,
+            realm: &config.realm,
+            users: &config.users,
         };
         let uri = request.message.request().map_or("", |(_, uri)| uri);
         let mut refused = Refused::Wrong;
@@ -131,7 +137,7 @@ impl Endpoint {
             };
             match self
                 .challenger
-                .verify(now, (&config.realm, &config.users), request.method(), uri, &credentials)
+                .verify(now, &protection, request.method(), uri, &credentials)
             {
                 Ok(()) => {
                     self.remember_proof(now, source);
@@ -140,7 +146,7 @@ impl Endpoint {
                 Err(reason) => refused = reason,
             }
         }
-        Err(self.challenger.challenge(now, &config.realm, refused == Refused::Stale))
+        Err(self.challenger.challenge(now, &protection, refused == Refused::Stale))
     }
 
     /// Everything that can be wrong with a well-formed request outside dialogs; the dialplan when nothing is.

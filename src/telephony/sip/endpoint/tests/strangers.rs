@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::{EndpointConfig, Input};
-use super::support::{Lab, flow_from, invite, request};
+use super::support::{Lab, Sent, flow_from, invite, request};
 use crate::secret::Secret;
 use crate::telephony::sip::digest::{Credentials, answer};
 use crate::telephony::sip::message::{Method, Name};
@@ -148,4 +148,82 @@ fn scanners_do_not_use_up_what_is_meant_for_callers_with_a_password() {
         1,
         "still heard"
     );
+}
+
+/// Telephony checklist, attacks on digest: each is challenged again, and only who has proved the password hears `stale`.
+#[test]
+fn credentials_that_prove_nothing_are_challenged_again() {
+    let trunk = |network: &str| {
+        format!(
+            "networks = [\"{network}\"]\n[digest]\nrealm = \"r\"\n[[digest.users]]\nname = \"u\"\npassword = \"p\"\n[[called]]\n\
+             number = \"100\"\ndialplan = \"reset\"\n"
+        )
+    };
+    let (here, there) = (trunk("192.0.2.0/24"), trunk("203.0.113.0/24"));
+    let mut lab = Lab::with(
+        &[("here", &here), ("there", &there)],
+        Transport::Udp,
+        EndpointConfig::default(),
+    );
+    let uri = "sip:100@198.51.100.1";
+    let credentials = |name: &str| Credentials {
+        username: name.into(),
+        password: Secret::new("p".into()),
+    };
+    let value = |challenge: &Sent, name: &str| {
+        let challenges = challenge.message.fields(Name::WwwAuthenticate);
+        answer(challenges, &credentials(name), &Method::Invite, uri, "c").expect("understood")
+    };
+    let own = lab.answer_to(&invite("1"));
+    let foreign = lab
+        .deliver_from(flow_from(Transport::Udp, "203.0.113.9:5060"), &invite("1"))
+        .remove(0);
+    let good = value(&own, "u");
+    for (n, (what, authorization, is_stale)) in [
+        ("a nonce of another trunk", value(&foreign, "u"), false),
+        ("an unknown name", value(&own, "nobody"), false),
+        (
+            "auth-int, whatever the body",
+            good.replace("qop=auth", "qop=auth-int"),
+            false,
+        ),
+        (
+            "another number",
+            value(&own, "u").replace(uri, "sip:101@198.51.100.1"),
+            false,
+        ),
+        (
+            "a nonce that we did not make",
+            good.replace("nonce=\"", "nonce=\"0"),
+            false,
+        ),
+        ("no digest", "Basic dTpw".to_owned(), false),
+        ("nothing wrong", good.clone(), true),
+        ("a replay", good.clone(), true),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let text = invite(&format!("try{n}"))
+            .replace("call-1", &format!("call-{n}"))
+            .replace("Max-Forwards", &format!("Authorization: {authorization}\nMax-Forwards"));
+        let sent = lab.deliver(&text);
+        if what == "nothing wrong" {
+            assert!(sent.is_empty() && lab.incoming.len() == 1);
+            continue;
+        }
+        assert_eq!(sent[0].status(), Some(401), "{what}");
+        let challenges: Vec<_> = sent[0].message.fields(Name::WwwAuthenticate).collect();
+        assert!(
+            challenges[0].contains("SHA-256") && challenges[1].contains("MD5"),
+            "the strongest first"
+        );
+        assert!(
+            challenges
+                .iter()
+                .all(|challenge| challenge.contains("stale=true") == is_stale),
+            "{what}"
+        );
+    }
+    assert_eq!(lab.incoming.len(), 1);
 }
