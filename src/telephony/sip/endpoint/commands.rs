@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::incoming::has_sdp;
+use super::body::has_sdp;
 use super::respond::{ALLOW, add_fields, add_record_route, begin, reply_flow};
 use super::{CallEvent, CallTimer, Command, EndCause, Endpoint, Phase, REMOTE_RING_LIMIT, ReinviteId, Unacknowledged};
 use crate::secret::Secret;

@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use super::incoming::{CAPABILITIES, Refusal, check_body, check_require, sdp_of};
+use super::body::{check_body, sdp_of};
+use super::incoming::{CAPABILITIES, Refusal, check_require};
 use super::receive::Party;
 use super::respond::{ALLOW, begin, reply_flow};
 use super::{
@@ -50,17 +51,9 @@ impl Endpoint {
         match request.method() {
             Method::Bye | Method::Info | Method::Invite | Method::Update | Method::Options => {}
             Method::Other(_) => {
-                return Err(Refusal {
-                    status: 501,
-                    explain: Some((Name::Allow, ALLOW.into())),
-                });
+                return Err(Refusal::explained(501, Name::Allow, ALLOW));
             }
-            _ => {
-                return Err(Refusal {
-                    status: 405,
-                    explain: Some((Name::Allow, ALLOW.into())),
-                });
-            }
+            _ => return Err(Refusal::explained(405, Name::Allow, ALLOW)),
         }
         let advances = self
             .calls
@@ -132,9 +125,9 @@ impl Endpoint {
 
     /// re-INVITE and UPDATE.
     fn on_change(&mut self, now: Instant, flow: Flow, key: u64, transaction: Fingerprint, request: Checked) {
-        let Ok(offer) = sdp_of(&request) else {
-            self.refuse(now, flow, transaction, &request, 400, &[]);
-            return;
+        let offer = match sdp_of(&request) {
+            Ok(offer) => offer,
+            Err(refusal) => return self.refuse_explained(now, flow, transaction, &request, &refusal),
         };
         let is_update = *request.method() == Method::Update;
         if is_update && offer.is_none() {

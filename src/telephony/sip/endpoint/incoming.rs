@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::body::{check_accept, check_body, sdp_of};
 use super::receive::Party;
 use super::respond::{ACCEPT, ALLOW, Extra, add_fields, add_record_route, begin, reply_flow};
 use super::{Call, CallEvent, CallInfo, CallKey, CallTimer, Caller, Endpoint, Output, Phase, RING_LIMIT, Waiting};
@@ -11,7 +12,7 @@ use crate::telephony::sip::admission;
 use crate::telephony::sip::dialog::Dialog;
 use crate::telephony::sip::digest::{Protection, Refused};
 use crate::telephony::sip::message::{
-    AuthParams, Checked, MediaType, Method, Name, NameAddr, NameAddrs, Scheme, Uri, option_tags,
+    AuthParams, Checked, Method, Name, NameAddr, NameAddrs, Scheme, Uri, option_tags,
 };
 use crate::telephony::sip::transaction::{Fingerprint, Opening};
 use crate::telephony::sip::transport::Flow;
@@ -30,7 +31,7 @@ impl From<u16> for Refusal {
 }
 
 impl Refusal {
-    fn explained(status: u16, name: Name, value: impl Into<String>) -> Self {
+    pub(super) fn explained(status: u16, name: Name, value: impl Into<String>) -> Self {
         Self {
             status,
             explain: Some((name, value.into())),
@@ -153,7 +154,7 @@ impl Endpoint {
     fn check_new(&self, trunk: usize, request: &Checked) -> Result<String, Refusal> {
         match request.method() {
             Method::Invite | Method::Options => {}
-            Method::Bye | Method::Info | Method::Update | Method::Prack => return Err(481.into()),
+            Method::Bye | Method::Info | Method::Update => return Err(481.into()),
             Method::Other(_) => return Err(Refusal::explained(501, Name::Allow, ALLOW)),
             _ => return Err(Refusal::explained(405, Name::Allow, ALLOW)),
         }
@@ -181,9 +182,9 @@ impl Endpoint {
         request: Checked,
         dialplan: String,
     ) {
-        let Ok(offer) = sdp_of(&request) else {
-            self.refuse(now, flow, transaction, &request, 400, &[]);
-            return;
+        let offer = match sdp_of(&request) {
+            Ok(offer) => offer,
+            Err(refusal) => return self.refuse_explained(now, flow, transaction, &request, &refusal),
         };
         let is_full = self.servers.is_full();
         let admitted = if is_full {
@@ -417,71 +418,6 @@ pub(super) fn check_require(request: &Checked) -> Result<(), Refusal> {
     } else {
         Err(Refusal::explained(420, Name::Unsupported, unknown.join(", ")))
     }
-}
-
-/// Bodies of INVITE, UPDATE and OPTIONS are SDP, not encoded; others may be there when they are optional (section 8.2.3).
-pub(super) fn check_body(request: &Checked) -> Result<(), Refusal> {
-    let message = &request.message;
-    let encoded = message
-        .fields(Name::ContentEncoding)
-        .flat_map(option_tags)
-        .any(|coding| !coding.eq_ignore_ascii_case("identity"));
-    if message.body().is_empty() || is_optional(request) {
-        return Ok(());
-    }
-    if encoded || !is_sdp(request) {
-        return Err(Refusal::explained(415, Name::Accept, "application/sdp"));
-    }
-    Ok(())
-}
-
-/// 406 when the caller would not understand our SDP.
-fn check_accept(request: &Checked) -> Result<(), Refusal> {
-    let mut ranges = request
-        .message
-        .fields(Name::Accept)
-        .flat_map(option_tags)
-        .filter_map(|value| MediaType::parse(value).ok())
-        .peekable();
-    if ranges.peek().is_none() || ranges.any(|range| range.covers("application", "sdp")) {
-        return Ok(());
-    }
-    Err(406.into())
-}
-
-fn is_sdp(request: &Checked) -> bool {
-    let media = request
-        .message
-        .field(Name::ContentType)
-        .and_then(|value| MediaType::parse(value).ok());
-    media.is_some_and(|media| media.is("application", "sdp"))
-}
-
-/// Content-Disposition with `handling=optional`: a body that may be ignored.
-fn is_optional(request: &Checked) -> bool {
-    let disposition = request.message.field(Name::ContentDisposition).unwrap_or_default();
-    !is_sdp(request)
-        && disposition
-            .split(';')
-            .skip(1)
-            .any(|param| param.trim().eq_ignore_ascii_case("handling=optional"))
-}
-
-/// Whether a message carries SDP.
-pub(super) fn has_sdp(message: &Checked) -> bool {
-    !message.message.body().is_empty() && is_sdp(message)
-}
-
-/// The SDP of a message, if it has any.
-///
-/// # Errors
-/// It is not UTF-8.
-pub(super) fn sdp_of(message: &Checked) -> Result<Option<String>, std::str::Utf8Error> {
-    let body = message.message.body();
-    if !has_sdp(message) {
-        return Ok(None);
-    }
-    std::str::from_utf8(body).map(|sdp| Some(sdp.to_owned()))
 }
 
 /// Who claims to call: the network's word where it is believed (RFC 3325), else the caller's own.

@@ -16,6 +16,7 @@
 //! | `receive` | from bytes to the request or answer they belong to; strangers |
 //! | `incoming` | requests outside dialogs: INVITE, OPTIONS, CANCEL, refusals |
 //! | `in_dialog` | requests inside: ACK, BYE, re-INVITE, UPDATE, INFO, OPTIONS |
+//! | `body` | SDP, alone or as one part of several |
 //! | `outgoing` | requests of ours and their answers |
 //! | `challenge` | requests of ours that must prove a password |
 //! | `commands` | what the call layer wants |
@@ -26,6 +27,7 @@
 //! `outgoing`), reliable provisional answers (`in_dialog` gets PRACK, `commands` holds 200 back), REFER (`in_dialog`),
 //! registration (an owner of client transactions beside calls), TLS (one more transport).
 
+mod body;
 mod challenge;
 mod commands;
 mod deadlines;

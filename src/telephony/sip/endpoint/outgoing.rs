@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rand::RngExt as _;
 
-use super::incoming::sdp_of;
+use super::body::sdp_of;
 use super::respond::{ALLOW, add_fields};
 use super::{Call, CallEvent, CallKey, CallTimer, EndCause, Endpoint, Guest, OutgoingInvite, Phase, REMOTE_RING_LIMIT};
 use crate::telephony::sip::dialog::Dialog;

@@ -14,7 +14,7 @@ use crate::telephony::sip::transport::{Flow, Transport};
 /// Methods that we serve, for Allow.
 pub(super) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE";
 /// Bodies that we understand, for Accept.
-pub(super) const ACCEPT: &str = "application/sdp, application/dtmf-relay, application/dtmf";
+pub(super) const ACCEPT: &str = "application/sdp, multipart/mixed, application/dtmf-relay, application/dtmf";
 /// The port when none is written.
 const DEFAULT_PORT: u16 = 5060;
 

@@ -10,8 +10,8 @@
 //!            \--> ParseError: not SIP at all, nothing to answer
 //! ```
 //!
-//! Left out on purpose: multipart bodies (answered 415), `sips` transport rules, header fields that an IVR never
-//! reads (they are kept as text).
+//! Left out on purpose: multipart bodies inside multipart bodies, `sips` transport rules, header fields that an IVR
+//! never reads (they are kept as text).
 
 mod address;
 mod auth;
@@ -19,6 +19,7 @@ mod fields;
 mod header;
 mod lexer;
 mod method;
+mod multipart;
 mod params;
 mod parse;
 mod status;
@@ -33,6 +34,7 @@ pub use fields::{CSeq, MediaType, content_length, max_forwards, option_tags};
 pub use header::Name;
 pub use lexer::Malformed;
 pub use method::Method;
+pub use multipart::{MAX_PARTS, Part};
 pub use params::Params;
 pub use parse::{Defect, Message, ParseError, Start};
 pub use status::reason_phrase;

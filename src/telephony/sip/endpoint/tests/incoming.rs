@@ -239,8 +239,9 @@ fn refusals_explain_themselves() {
         (
             request("INVITE", "e", 1, "", &format!("{sdp}Content-Encoding: gzip\n"), "v=0"),
             415,
-            Name::Accept,
+            Name::AcceptEncoding,
         ),
+        (request("PRACK", "p", 1, "", "", ""), 405, Name::Allow),
     ];
     for (text, status, explanation) in cases {
         let answer = lab.answer_to(&text.replace("call-1", &format!("call-{status}-{}", text.len())));
@@ -262,6 +263,39 @@ fn refusals_explain_themselves() {
         .replace("call-1", "call-3");
     assert_eq!(lab.answer_to(&unknown).status(), Some(404));
     assert!(lab.incoming.is_empty());
+}
+
+#[test]
+fn what_an_invite_must_have_is_asked_for() {
+    let mut lab = Lab::new();
+    for (from, to) in [
+        ("Contact: <sip:alice@192.0.2.9>\n", ""),
+        (";tag=theirs", ""),
+        ("CSeq: 1 INVITE", "CSeq: 1 OPTIONS"),
+    ] {
+        assert_eq!(
+            lab.answer_to(&invite("1").replace(from, to)).status(),
+            Some(400),
+            "{from}"
+        );
+    }
+    assert!(lab.incoming.is_empty());
+}
+
+/// Section 8.2.2.3: an ACK or CANCEL is never refused for an option.
+#[test]
+fn options_are_not_required_of_cancel_and_ack() {
+    let mut lab = Lab::new();
+    lab.deliver(&invite("1"));
+    let sent = lab.deliver(&request("CANCEL", "1", 1, "", "Require: x\n", ""));
+    assert_eq!(
+        sent.iter().filter_map(|sent| sent.status()).collect::<Vec<_>>(),
+        [200, 487]
+    );
+    lab.deliver(&request("ACK", "1", 1, &sent[1].to_tag(), "Require: x\n", ""));
+    assert!(lab.pass(60 * SECOND).is_empty(), "acknowledged");
+    let (_, tag) = lab.established();
+    assert!(!tag.is_empty());
 }
 
 #[test]
@@ -375,7 +409,12 @@ fn answers_go_to_rport_or_the_port_of_via_never_elsewhere() {
 
 #[test]
 fn callers_of_rfc_2543_are_served() {
-    let mut lab = Lab::new();
+    for transport in [Transport::Udp, Transport::Tcp] {
+        serve_a_caller_of_rfc_2543(Lab::over(transport));
+    }
+}
+
+fn serve_a_caller_of_rfc_2543(mut lab: Lab) {
     let old = invite("1")
         .replace("z9hG4bK1", "old1")
         .replace(";tag=theirs", "")

@@ -1,5 +1,6 @@
 //! The core with invented time.
 
+mod bodies;
 mod hostile;
 mod in_dialog;
 mod incoming;
