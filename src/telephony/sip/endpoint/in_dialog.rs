@@ -143,6 +143,9 @@ impl Endpoint {
             );
             return;
         }
+        if !is_update {
+            self.take_as_acknowledged(now, key);
+        }
         let Some(call) = self.calls.get(&key) else { return };
         if call.inviting.is_some() && call.phase == Phase::Established {
             // Glare: an offer of ours is under way (section 14.2).
@@ -155,6 +158,16 @@ impl Endpoint {
             return;
         }
         self.ask_about_change(now, flow, key, transaction, request, offer);
+    }
+
+    /// Who sends another INVITE has our 2xx (section 14.1), so its ACK is only late or lost. With a late offer the ACK
+    /// holds the answer: there is no way around waiting for it.
+    fn take_as_acknowledged(&mut self, now: Instant, key: u64) {
+        let Some(call) = self.calls.get_mut(&key) else { return };
+        let is_answered = |ok: &mut Unacknowledged| call.phase == Phase::Established && !ok.has_offer;
+        if call.unacknowledged.take_if(is_answered).is_some() {
+            self.on_acknowledged(now, key, None);
+        }
     }
 
     fn ask_about_change(
@@ -214,18 +227,26 @@ impl Endpoint {
         let Some(Unacknowledged { has_offer, .. }) = call.unacknowledged.take_if(|_| is_expected) else {
             return;
         };
-        let phase = call.phase;
-        self.cancel_call_timer(key, CallTimer::ResendOk);
-        self.cancel_call_timer(key, CallTimer::AwaitAck);
-        if phase == Phase::HangingUp {
-            self.hang_up_with(now, key, EndCause::LocalHangUp);
-            return;
-        }
         let sdp = sdp_of(request).ok().flatten();
-        if has_offer && sdp.is_none() {
+        if has_offer && sdp.is_none() && call.phase != Phase::HangingUp {
+            self.stop_repeating(key);
             self.hang_up_with(now, key, EndCause::NoSdpAnswer);
             return;
         }
+        self.on_acknowledged(now, key, sdp);
+    }
+
+    fn on_acknowledged(&mut self, now: Instant, key: u64, sdp: Option<String>) {
+        self.stop_repeating(key);
+        if self.calls.get(&key).is_some_and(|call| call.phase == Phase::HangingUp) {
+            self.hang_up_with(now, key, EndCause::LocalHangUp);
+            return;
+        }
         self.emit(key, CallEvent::Acknowledged { sdp });
+    }
+
+    fn stop_repeating(&mut self, key: u64) {
+        self.cancel_call_timer(key, CallTimer::ResendOk);
+        self.cancel_call_timer(key, CallTimer::AwaitAck);
     }
 }

@@ -196,20 +196,76 @@ fn keys_by_info_are_answered_at_once_and_handed_on_unseen() {
 fn methods_and_options_are_refused_inside_as_outside() {
     let mut lab = Lab::new();
     let (_, tag) = lab.established();
-    assert_eq!(lab.answer_to(&request("FLY", "a", 2, &tag, "", "")).status(), Some(501));
+    for (method, status) in [("FLY", 501), ("REFER", 405), ("PRACK", 405), ("SUBSCRIBE", 405)] {
+        let answer = lab.answer_to(&request(method, method, 2, &tag, "", ""));
+        assert_eq!(answer.status(), Some(status), "{method}");
+        assert!(answer.field(Name::Allow).contains("INVITE"), "{method}");
+    }
+    let refused = lab.answer_to(&request(
+        "INFO",
+        "c",
+        4,
+        &tag,
+        "Require: x, y\nRequire: z\nProxy-Require: p\n",
+        "",
+    ));
     assert_eq!(
-        lab.answer_to(&request("REFER", "b", 3, &tag, "", "")).status(),
-        Some(405)
+        (refused.status(), refused.field(Name::Unsupported)),
+        (Some(420), "x, y, z")
     );
+    let ok = lab.answer_to(&request("OPTIONS", "d", 5, &tag, "", ""));
+    assert_eq!(ok.status(), Some(200));
+    for name in [Name::Allow, Name::Accept, Name::Supported, Name::AcceptEncoding] {
+        assert!(ok.message.has(name), "{name:?}");
+    }
+}
+
+/// Only who has our 2xx sends another INVITE, so the lost ACK is no reason to wait for it (Avaya and Cisco send a re-INVITE
+/// right after the answer).
+#[test]
+fn another_invite_stands_for_a_lost_ack() {
+    let mut lab = Lab::new();
+    lab.deliver(&invite("1"));
+    let key = lab.incoming[0].key;
+    let ok = lab.command(key, Command::Answer("v=0\n".into())).pop().expect("200");
+    let tag = ok.to_tag();
+    assert!(
+        lab.deliver(&request("INVITE", "a", 2, &tag, SDP, "v=0 moved"))
+            .is_empty()
+    );
+    let events: Vec<_> = lab.events.drain(..).map(|(_, event)| event).collect();
     assert_eq!(
-        lab.answer_to(&request("INFO", "c", 4, &tag, "Require: x\n", ""))
-            .status(),
-        Some(420)
+        events,
+        [
+            CallEvent::Acknowledged { sdp: None },
+            CallEvent::Reinvite {
+                id: ReinviteId(2),
+                offer: Some("v=0 moved".into())
+            }
+        ]
     );
-    assert_eq!(
-        lab.answer_to(&request("OPTIONS", "d", 5, &tag, "", "")).status(),
-        Some(200)
-    );
+    lab.command(key, Command::AnswerReinvite(ReinviteId(2), "v=0 new".into()));
+    assert!(lab.deliver(&ack(&tag)).is_empty(), "the late ACK of the first");
+    assert!(lab.events.is_empty());
+    let again = lab.pass(Duration::from_millis(600));
+    assert_eq!(again[0].1.message.body(), b"v=0 new", "only the second is repeated");
+    lab.deliver(&request("ACK", "ack2", 2, &tag, "", ""));
+    assert_eq!(lab.last_event(), CallEvent::Acknowledged { sdp: None });
+    assert!(lab.pass(Duration::from_secs(60)).is_empty());
+}
+
+#[test]
+fn with_a_late_offer_nothing_stands_for_the_ack() {
+    let mut lab = Lab::new();
+    lab.deliver(&request("INVITE", "1", 1, "", "Contact: <sip:alice@192.0.2.9>\n", ""));
+    let key = lab.incoming[0].key;
+    let ok = lab
+        .command(key, Command::Answer("v=0 offer".into()))
+        .pop()
+        .expect("200");
+    let early = lab.answer_to(&request("INVITE", "a", 2, &ok.to_tag(), SDP, "v=0"));
+    assert_eq!(early.status(), Some(500));
+    assert!(early.message.has(Name::RetryAfter) && lab.events.is_empty());
 }
 
 #[test]
