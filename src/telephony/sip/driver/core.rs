@@ -195,7 +195,7 @@ impl Core {
     fn carry_out(&mut self, now: Instant) {
         while let Some(output) = self.endpoint.poll_output() {
             match output {
-                Output::Send { flow, bytes } => self.send(flow, bytes),
+                Output::Send { flow, bytes } => self.send(now, flow, bytes),
                 Output::Close(flow) => self.connections.close(flow.channel),
                 Output::Incoming(info) => self.on_incoming(now, *info),
                 Output::Event(key, event) => self.on_event(now, key, event),
@@ -242,12 +242,12 @@ impl Core {
         }
     }
 
-    fn send(&self, flow: Flow, bytes: Arc<[u8]>) {
+    fn send(&mut self, now: Instant, flow: Flow, bytes: Arc<[u8]>) {
         match flow.transport {
             Transport::Udp => self.send_datagram(flow, &bytes),
             Transport::Tcp => match self.connections.write(flow.channel, flow.remote, bytes) {
                 // Only our requests are worth a new connection: an answer would make us knock at a stranger's port.
-                Err(bytes) if !bytes.starts_with(b"SIP/2.0 ") => self.connect(flow.remote, bytes),
+                Err(bytes) if !bytes.starts_with(b"SIP/2.0 ") => self.connect(now, flow.remote, bytes),
                 _ => {}
             },
         }
@@ -264,9 +264,10 @@ impl Core {
         }
     }
 
-    fn connect(&self, remote: SocketAddr, bytes: Arc<[u8]>) {
+    fn connect(&mut self, now: Instant, remote: SocketAddr, bytes: Arc<[u8]>) {
         let Some(place) = self.connections.admit(remote, true) else {
             tracing::warn!(sip.remote = %remote, "too many connections to open another one");
+            self.endpoint.handle(now, Input::Unreachable(remote));
             return;
         };
         // The queue is new and empty.

@@ -118,6 +118,57 @@ async fn calls_work_over_both_transports_and_families() {
     phone.shutdown(LIMIT).await;
 }
 
+/// A stack that listens on one port for both transports, as trunks do.
+fn start_on_one_port() -> (SipHandle, mpsc::Receiver<IncomingCall>) {
+    for _ in 0..20 {
+        let free = std::net::UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
+        let address = free.expect("a free port");
+        let listen = |transport| Listen { transport, address };
+        let config = SipConfig {
+            listen: vec![listen(Transport::Udp), listen(Transport::Tcp)],
+            trunks: Trunks::new(vec![parse("local", LOOPBACK).expect("trunk")]).expect("no clash"),
+            endpoint: EndpointConfig::default(),
+            connections: ConnectionLimits::default(),
+        };
+        // Somebody else may have taken the port for TCP, or meanwhile.
+        if let Ok(started) = SipStack::start(config) {
+            return started;
+        }
+    }
+    panic!("no port is free for both transports");
+}
+
+/// RFC 3261 section 18.1.1, both ways: to a far end that listens on TCP too, and to one that does not.
+#[tokio::test]
+async fn a_large_request_is_a_call_whether_the_far_end_has_tcp_or_not() {
+    let (phone, _none) = start(LOOPBACK, ConnectionLimits::default());
+    let offer = format!("v=0{}", "x".repeat(1500));
+    let with_tcp = start_on_one_port();
+    let without = start(LOOPBACK, ConnectionLimits::default());
+    for ((ivr, mut incoming), has_tcp) in [(with_tcp, true), (without, false)] {
+        let request = OutgoingCallRequest {
+            target: format!("sip:100@{}", address(&ivr, Transport::Udp, true)),
+            caller: None,
+            sdp: offer.clone(),
+            credentials: None,
+        };
+        let mut ours = phone.invite(request).await.expect("placed");
+        let IncomingCall { info, call: mut theirs } =
+            timeout(LIMIT, incoming.recv()).await.expect("in time").expect("a call");
+        assert_eq!(info.offer.as_deref(), Some(offer.as_str()));
+        theirs.answer("v=0 answer".into()).await.expect("running");
+        assert!(
+            matches!(event(&mut ours).await, CallEvent::Answered { .. }),
+            "TCP: {has_tcp}"
+        );
+        assert_eq!(event(&mut theirs).await, CallEvent::Acknowledged { sdp: None });
+        theirs.bye().await.expect("running");
+        assert!(matches!(event(&mut ours).await, CallEvent::Ended { .. }));
+        ivr.shutdown(LIMIT).await;
+    }
+    phone.shutdown(LIMIT).await;
+}
+
 /// The refusal and the drop come to the core by two ways. It took the drop first when both were there, and callers heard
 /// 500 instead of why they were refused.
 #[tokio::test]

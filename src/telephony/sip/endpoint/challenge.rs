@@ -1,13 +1,14 @@
 //! Challenges to requests of ours (RFC 3261 section 22.2): each request is tried once more, with credentials. A BYE too,
 //! although its call is over by then.
 
-use std::sync::Arc;
 use std::time::Instant;
 
+use super::way::{Prepared, Stream, Way};
 use super::{Endpoint, Phase};
 use crate::telephony::sip::digest;
 use crate::telephony::sip::message::{Checked, Method, Name};
 use crate::telephony::sip::transaction::Outgoing;
+use crate::telephony::sip::transport::Flow;
 
 impl Endpoint {
     /// Sends the request again with what was asked for; false when there is nothing to answer with.
@@ -31,17 +32,22 @@ impl Endpoint {
         };
         let cnonce = format!("{:016x}", self.new_key());
         let branch = self.new_key();
-        let via = self.via(&outgoing.flow, branch);
         let challenges: Vec<_> = response.message.fields(asked).collect();
         let authorize = |uri: &str| {
             let value = digest::answer(challenges.iter().copied(), credentials, &outgoing.method, uri, &cnonce)?;
             Some((answered, value))
         };
-        let number = match self.calls.get_mut(&outgoing.call) {
-            Some(call) => call.dialog.next_cseq(),
-            None => response.cseq.number + 1,
+        let (number, stream) = match self.calls.get_mut(&outgoing.call) {
+            Some(call) => (call.dialog.next_cseq(), call.stream),
+            None => (response.cseq.number + 1, Stream::default()),
         };
-        let Some(bytes) = outgoing.again(&via, number, authorize) else {
+        // Credentials can make a datagram too large; what went over a connection goes there again.
+        let way = Way {
+            flow: outgoing.retreat.as_ref().map_or(outgoing.flow, |(flow, _)| *flow),
+            wants_stream: outgoing.retreat.is_some(),
+        };
+        let render = |flow: &Flow| outgoing.again(&self.via(flow, branch), number, authorize);
+        let Some(Prepared { flow, bytes, retreat }) = Self::prepare(way, stream, render) else {
             return false;
         };
         if let Some(call) = self.calls.get_mut(&outgoing.call)
@@ -50,7 +56,9 @@ impl Endpoint {
             call.inviting = Some(branch);
         }
         let again = Outgoing {
-            bytes: Arc::from(bytes),
+            flow,
+            bytes,
+            retreat,
             credentials: None,
             ..outgoing.clone()
         };

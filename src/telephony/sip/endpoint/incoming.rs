@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::body::{check_accept, check_body, sdp_of};
 use super::receive::Party;
 use super::respond::{ACCEPT, ALLOW, Extra, add_fields, add_record_route, begin, reply_flow};
+use super::way::Stream;
 use super::{Call, CallEvent, CallInfo, CallKey, CallTimer, Caller, Endpoint, Output, Phase, RING_LIMIT, Waiting};
 use crate::telephony::sip::admission;
 use crate::telephony::sip::dialog::Dialog;
@@ -232,6 +233,7 @@ impl Endpoint {
             inviting: None,
             offer: None,
             last_ack: None,
+            stream: Stream::default(),
             credentials: None,
         };
         self.calls.insert(key, call);

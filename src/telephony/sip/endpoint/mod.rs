@@ -18,6 +18,7 @@
 //! | `in_dialog` | requests inside: ACK, BYE, re-INVITE, UPDATE, INFO, OPTIONS |
 //! | `body` | SDP, alone or as one part of several |
 //! | `outgoing` | requests of ours and their answers |
+//! | `way` | which way they go |
 //! | `challenge` | requests of ours that must prove a password |
 //! | `commands` | what the call layer wants |
 //! | `respond` | making answers |
@@ -37,6 +38,7 @@ mod interface;
 mod outgoing;
 mod receive;
 mod respond;
+mod way;
 
 #[cfg(test)]
 mod tests;
@@ -184,6 +186,8 @@ struct Call {
     offer: Option<String>,
     /// The ACK that we sent last, to be sent again for a repeated 2xx.
     last_ack: Option<(Flow, Arc<[u8]>)>,
+    /// Whether requests that are too large for a datagram can go over a connection.
+    stream: way::Stream,
     /// Name and password for requests of ours that are challenged.
     credentials: Option<Credentials>,
 }

@@ -7,12 +7,13 @@ use rand::RngExt as _;
 
 use super::body::sdp_of;
 use super::respond::{ALLOW, add_fields};
+use super::way::{Prepared, Stream};
 use super::{Call, CallEvent, CallKey, CallTimer, EndCause, Endpoint, Guest, OutgoingInvite, Phase, REMOTE_RING_LIMIT};
 use crate::telephony::sip::dialog::Dialog;
-use crate::telephony::sip::message::{Checked, Host, Method, Name, Writer};
+use crate::telephony::sip::message::{Checked, Method, Name, Writer};
 use crate::telephony::sip::timer::T1_64;
 use crate::telephony::sip::transaction::{Clients, Delivery, Outgoing};
-use crate::telephony::sip::transport::{Channel, Flow, Transport};
+use crate::telephony::sip::transport::Flow;
 
 impl Endpoint {
     /// Places a call. `None` when there are as many calls as there may be.
@@ -33,6 +34,7 @@ impl Endpoint {
             inviting: None,
             offer: Some(invite.sdp),
             last_ack: None,
+            stream: Stream::default(),
             credentials: invite.credentials,
         };
         self.calls.insert(key, call);
@@ -63,62 +65,24 @@ impl Endpoint {
         now: Instant,
         key: u64,
         method: &Method,
-        complete: impl FnOnce(Writer) -> Vec<u8>,
+        complete: impl Fn(Writer) -> Vec<u8>,
     ) -> Option<u64> {
         let branch = self.new_key();
-        let flow = self.next_flow(key)?;
-        let via = self.via(&flow, branch);
-        let call = self.calls.get_mut(&key)?;
-        let number = call.dialog.next_cseq();
-        let bytes = complete(call.dialog.request(method, number, &via)).into();
+        let way = self.next_way(key)?;
+        let number = self.calls.get_mut(&key)?.dialog.next_cseq();
+        let call = self.calls.get(&key)?;
+        let render = |flow: &Flow| Some(complete(call.dialog.request(method, number, &self.via(flow, branch))));
+        let Prepared { flow, bytes, retreat } = Self::prepare(way, call.stream, render)?;
         let outgoing = Outgoing {
             method: method.clone(),
             bytes,
             flow,
+            retreat,
             call: key,
             credentials: call.credentials.clone(),
         };
         self.clients.start(now, &mut self.wire, branch, outgoing);
         Some(branch)
-    }
-
-    pub(super) fn via(&self, flow: &Flow, branch: u64) -> String {
-        let address = self.public_address(flow);
-        format!(
-            "SIP/2.0/{} {address};branch={};rport",
-            flow.transport,
-            Clients::branch(branch)
-        )
-    }
-
-    /// Where the next request of a call goes. The dialog names a next hop; it is followed when it is an address of the
-    /// same peer or of its trunk. A private address from behind a NAT, a name that would need a resolver, or the address
-    /// of a third party lead back to where the peer last spoke from.
-    fn next_flow(&self, key: u64) -> Option<Flow> {
-        let call = self.calls.get(&key)?;
-        let flow = call.flow;
-        if flow.transport == Transport::Tcp && flow.channel != Channel::ANY {
-            return Some(flow);
-        }
-        let Some(hop) = call.dialog.next_hop() else {
-            return Some(flow);
-        };
-        let Host::Ip(address) = hop.host() else {
-            return Some(flow);
-        };
-        let same_peer = address == flow.remote.ip().to_canonical();
-        let same_trunk = call
-            .trunk
-            .and_then(|trunk| self.trunks.get(trunk))
-            .is_some_and(|trunk| trunk.contains(address));
-        let same_family = address.is_ipv4() == flow.local.is_ipv4();
-        if !same_family || !same_peer && !same_trunk {
-            return Some(flow);
-        }
-        let mut remote = flow.remote;
-        remote.set_ip(address);
-        remote.set_port(hop.port().unwrap_or(5060));
-        Some(Flow { remote, ..flow })
     }
 
     pub(super) fn on_response(&mut self, now: Instant, response: &Checked) {
@@ -132,6 +96,11 @@ impl Endpoint {
         let Some(status) = response.message.status() else {
             return;
         };
+        if outgoing.retreat.is_some()
+            && let Some(call) = self.calls.get_mut(&outgoing.call)
+        {
+            call.stream = Stream::Works;
+        }
         if matches!(status, 401 | 407) && self.answer_challenge(now, &outgoing, status, response) {
             return;
         }
@@ -196,15 +165,25 @@ impl Endpoint {
     /// ACK for a 2xx: a transaction of its own, never answered, with the CSeq number of the INVITE (section 13.2.2.4).
     fn acknowledge(&mut self, key: u64, response: &Checked) {
         let branch = self.new_key();
-        let Some(flow) = self.next_flow(key) else { return };
-        let via = self.via(&flow, branch);
-        let Some(call) = self.calls.get_mut(&key) else { return };
-        let bytes: Arc<[u8]> = call
-            .dialog
-            .request(&Method::Ack, response.cseq.number, &via)
-            .finish()
-            .into();
-        call.last_ack = Some((flow, Arc::clone(&bytes)));
+        let (Some(way), Some(call)) = (self.next_way(key), self.calls.get(&key)) else {
+            return;
+        };
+        // Nobody would tell that it did not arrive, so a connection is no place to try.
+        let stream = match call.stream {
+            Stream::Works => Stream::Works,
+            Stream::Untried | Stream::Refused => Stream::Refused,
+        };
+        let number = response.cseq.number;
+        let render = |flow: &Flow| {
+            let via = self.via(flow, branch);
+            Some(call.dialog.request(&Method::Ack, number, &via).finish())
+        };
+        let Some(Prepared { flow, bytes, .. }) = Self::prepare(way, stream, render) else {
+            return;
+        };
+        if let Some(call) = self.calls.get_mut(&key) {
+            call.last_ack = Some((flow, Arc::clone(&bytes)));
+        }
         self.wire.send(flow, bytes);
     }
 
@@ -233,6 +212,7 @@ impl Endpoint {
                     method,
                     bytes,
                     flow: outgoing.flow,
+                    retreat: None,
                     call: outgoing.call,
                     credentials: None,
                 };

@@ -171,8 +171,10 @@ impl Endpoint {
 
     pub(super) fn on_unreachable(&mut self, now: Instant, remote: SocketAddr) {
         let is_lost = |flow: &Flow| flow.transport == Transport::Tcp && flow.remote == remote;
-        for outgoing in self.clients.fail(&mut self.wire, is_lost) {
-            self.on_request_failed(now, &outgoing, 503);
+        for (branch, outgoing) in self.clients.fail(&mut self.wire, is_lost) {
+            if let Some(outgoing) = self.retreat(now, branch, outgoing) {
+                self.on_request_failed(now, &outgoing, 503);
+            }
         }
     }
 }

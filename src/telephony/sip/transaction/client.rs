@@ -32,6 +32,8 @@ pub(in crate::telephony::sip) struct Outgoing {
     pub(in crate::telephony::sip) method: Method,
     pub(in crate::telephony::sip) bytes: Arc<[u8]>,
     pub(in crate::telephony::sip) flow: Flow,
+    /// The same request and where it goes when no connection can be made for it (section 18.1.1).
+    pub(in crate::telephony::sip) retreat: Option<(Flow, Arc<[u8]>)>,
     /// The call that hears of the outcome.
     pub(in crate::telephony::sip) call: u64,
     /// For a challenge, unless one has been answered already.
@@ -180,6 +182,7 @@ impl Clients {
         let cancel = Outgoing {
             method: Method::Cancel,
             bytes,
+            retreat: None,
             credentials: None,
             ..invite.outgoing.clone()
         };
@@ -254,7 +257,7 @@ impl Clients {
         &mut self,
         wire: &mut Wire,
         is_lost: impl Fn(&Flow) -> bool,
-    ) -> Vec<Outgoing> {
+    ) -> Vec<(u64, Outgoing)> {
         let lost: Vec<_> = self
             .table
             .iter()
@@ -262,7 +265,7 @@ impl Clients {
             .map(|(&branch, _)| branch)
             .collect();
         lost.into_iter()
-            .filter_map(|branch| self.remove(wire, branch))
+            .filter_map(|branch| Some((branch, self.remove(wire, branch)?)))
             .collect()
     }
 

@@ -8,6 +8,7 @@ mod ipv6;
 mod leaks;
 mod network;
 mod outgoing;
+mod routing;
 mod second_opinion;
 mod strangers;
 mod support;

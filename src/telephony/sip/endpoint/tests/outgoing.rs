@@ -7,16 +7,20 @@ use super::support::{Lab, Sent, flow_from};
 use crate::secret::Secret;
 use crate::telephony::sip::digest::Credentials;
 use crate::telephony::sip::message::{AuthParams, Method, Name};
-use crate::telephony::sip::transport::Transport;
+use crate::telephony::sip::transport::{Channel, Transport};
 
 const FAR: &str = "203.0.113.20:5080";
 
 fn call(lab: &mut Lab, credentials: Option<Credentials>) -> (CallKey, Sent) {
+    call_with(lab, "v=0 offer".into(), credentials)
+}
+
+fn call_with(lab: &mut Lab, sdp: String, credentials: Option<Credentials>) -> (CallKey, Sent) {
     let invite = OutgoingInvite {
         target: "sip:100@203.0.113.20:5080".into(),
         caller: "sip:test@198.51.100.1".into(),
         flow: flow_from(Transport::Udp, FAR),
-        sdp: "v=0 offer".into(),
+        sdp,
         credentials,
     };
     let key = lab.endpoint.invite(lab.now, invite).expect("room");
@@ -349,4 +353,92 @@ fn answers_that_are_not_ours_are_ignored() {
         assert!(far(&mut lab, &bad).is_empty());
     }
     assert!(lab.events.is_empty());
+}
+
+/// An offer that makes an INVITE too large for a datagram (section 18.1.1).
+fn large_offer() -> String {
+    format!("v=0{}", "x".repeat(1200))
+}
+
+#[test]
+fn a_large_invite_goes_over_tcp_and_the_call_with_it() {
+    let mut lab = Lab::new();
+    let (key, invite) = call_with(&mut lab, large_offer(), None);
+    let over = invite.flow;
+    assert_eq!(
+        (over.transport, over.channel, over.remote),
+        (Transport::Tcp, Channel::ANY, FAR.parse().expect("address"))
+    );
+    assert!(invite.field(Name::Via).starts_with("SIP/2.0/TCP "));
+    assert!(lab.pass(Duration::from_secs(5)).is_empty(), "TCP repeats by itself");
+    let routes: String = (0..20)
+        .map(|n| format!("Record-Route: <sip:203.0.113.20:5080;lr;n={n}{}>\n", "y".repeat(50)))
+        .collect();
+    let ack = far(
+        &mut lab,
+        &answer(&invite, 200, "far", &format!("{routes}{CONTACT}"), "v=0"),
+    )
+    .remove(0);
+    assert_eq!(
+        (ack.method(), ack.flow.transport),
+        (Some(&Method::Ack), Transport::Tcp),
+        "as large, and TCP works"
+    );
+    let bye = lab.command(key, Command::HangUp).pop().expect("BYE");
+    assert_eq!(bye.flow.transport, Transport::Tcp);
+    far(&mut lab, &answer(&bye, 200, "far", "", ""));
+    lab.assert_empty();
+}
+
+#[test]
+fn a_far_end_without_tcp_gets_datagrams_after_all() {
+    let mut lab = Lab::new();
+    let (key, over_tcp) = call_with(&mut lab, large_offer(), None);
+    lab.input(Input::Unreachable(FAR.parse().expect("address")));
+    let invite = lab.sent.pop().expect("INVITE");
+    assert_eq!(invite.flow.transport, Transport::Udp);
+    let branch = |sent: &Sent| sent.field(Name::Via).split("branch=").nth(1).map(str::to_owned);
+    assert_eq!(branch(&invite), branch(&over_tcp), "the same transaction");
+    assert_eq!(
+        lab.pass(Duration::from_millis(600)).len(),
+        1,
+        "repeated like any datagram"
+    );
+    far(&mut lab, &answer(&invite, 200, "far", CONTACT, "v=0"));
+    let change = lab
+        .command(key, Command::Reinvite(large_offer()))
+        .pop()
+        .expect("INVITE");
+    assert_eq!(change.flow.transport, Transport::Udp, "not tried again in this call");
+    far(&mut lab, &answer(&change, 200, "far", CONTACT, "v=0"));
+    lab.command(key, Command::HangUp);
+    lab.assert_empty();
+}
+
+#[test]
+fn credentials_can_make_a_datagram_too_large() {
+    let mut lab = Lab::new();
+    let credentials = Credentials {
+        username: "u".repeat(300),
+        password: Secret::new("p".into()),
+    };
+    let (_, first) = call_with(&mut lab, format!("v=0{}", "x".repeat(600)), Some(credentials));
+    assert_eq!(first.flow.transport, Transport::Udp);
+    let challenge = format!(
+        "WWW-Authenticate: Digest realm=\"r\", nonce=\"{}\", qop=\"auth\"\n",
+        "n".repeat(300)
+    );
+    let second = far(&mut lab, &answer(&first, 401, "far", &challenge, ""))
+        .pop()
+        .expect("INVITE");
+    assert_eq!(
+        (second.method(), second.flow.transport),
+        (Some(&Method::Invite), Transport::Tcp)
+    );
+    lab.input(Input::Unreachable(FAR.parse().expect("address")));
+    let third = lab.sent.pop().expect("INVITE");
+    assert!(third.flow.transport == Transport::Udp && third.message.has(Name::Authorization));
+    far(&mut lab, &answer(&third, 486, "far", "", ""));
+    assert_eq!(lab.last_event(), CallEvent::Rejected { status: 486 });
+    lab.assert_empty();
 }
