@@ -99,7 +99,8 @@ impl Engine {
             listen: config.listen.iter().map(listen).collect(),
             trunks,
             endpoint: EndpointConfig {
-                max_calls: config.calls.max.saturating_mul(2),
+                // The same limit as that of the list of calls, so that OPTIONS is told what an INVITE would be.
+                max_calls: config.calls.max,
                 ..EndpointConfig::default()
             },
             connections: Default::default(),

@@ -99,6 +99,24 @@ fn full_trunk_is_486() {
 }
 
 #[test]
+fn full_house_is_503_for_options_too() {
+    let configuration = "[calls]\nmax = 1\n";
+    served(
+        &Settings {
+            configuration,
+            ..Settings::default()
+        },
+        |server| {
+            let first = Caller::dial(server);
+            sipp::run("full_house_is_503_for_options_too", server.udp, "127.0.4.6", "u1");
+            first.hang_up();
+            server.wait_until_idle();
+            sipp::run("options_tells_what_is_supported", server.udp, "127.0.4.6", "u1");
+        },
+    );
+}
+
+#[test]
 fn digits_by_info_in_both_bodies() {
     let house = House::new(&Settings::default());
     let server = house.serve();
