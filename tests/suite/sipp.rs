@@ -172,6 +172,81 @@ fn refused_reinvite_keeps_the_call() {
     });
 }
 
+/// Over both transports, one scenario after the other.
+fn served_each(scenarios: &[&str], from: &str) {
+    served(&Settings::default(), |server| {
+        for scenario in scenarios {
+            sipp::run(scenario, server.udp, from, "u1");
+            sipp::run(scenario, server.tcp.expect("TCP"), from, "t1");
+        }
+    });
+}
+
+#[test]
+fn what_cannot_be_served_is_refused_with_the_reason() {
+    served_each(
+        &[
+            "cancel_of_nothing_is_481",
+            "missing_contact_or_tag_is_400",
+            "unknown_dialog_is_481",
+            "unknown_option_is_420",
+            "unusable_bodies_are_415_and_406",
+            "unwanted_method_is_405_and_unknown_is_501",
+        ],
+        "127.0.4.1",
+    );
+}
+
+#[test]
+fn calls_go_on_through_what_networks_and_callers_do() {
+    served_each(
+        &[
+            "caller_of_rfc_2543_is_served",
+            "cancel_after_the_answer_changes_nothing",
+            "late_offer_without_answer_is_hung_up_over_the_route",
+            "lower_cseq_is_500",
+            "merged_request_is_482",
+            "reinvite_stands_for_a_lost_ack",
+            "repeated_invite_is_absorbed",
+        ],
+        "127.0.4.2",
+    );
+}
+
+#[test]
+fn sessions_change_in_every_way() {
+    served_each(
+        &[
+            "hold_and_resume_without_offers",
+            "sdp_beside_isup_is_answered",
+            "update_holds_and_resumes",
+        ],
+        "127.0.4.3",
+    );
+}
+
+/// The one scenario that takes its time: timer values are part of the outcome.
+#[test]
+fn unacknowledged_200_is_repeated_then_bye() {
+    served(&Settings::default(), |server| {
+        let played = sipp::run("unacknowledged_200_is_repeated_then_bye", server.udp, "127.0.4.4", "u1");
+        // At 0, 0.5, 1.5, 3.5, 7.5 and then every 4 s up to 31.5 s.
+        assert_eq!((played.count("SIP/2.0 200"), played.count("BYE ")), (11, 1));
+        server.wait_for_log("reason=\"no_acknowledgement\"");
+    });
+}
+
+#[test]
+fn refusal_is_repeated_until_acknowledged() {
+    served(&Settings::default(), |server| {
+        let run = |server, transport| {
+            sipp::run("refusal_is_repeated_until_acknowledged", server, "127.0.4.5", transport).count("SIP/2.0 488")
+        };
+        assert_eq!(run(server.udp, "u1"), 2, "at once and after 500 ms");
+        assert_eq!(run(server.tcp.expect("TCP"), "t1"), 1, "TCP repeats by itself");
+    });
+}
+
 #[test]
 fn dead_call_is_hung_up() {
     let configuration = "[media]\ntimeout = \"2s\"\n";
