@@ -154,7 +154,9 @@ pub(super) fn begin(request: &Message, flow: &Flow, status: u16, to_tag: Option<
             _ => writer.field(Name::To, value),
         };
     }
-    for name in [Name::CallId, Name::CSeq] {
+    // The sender of a Timestamp measures the way to us by the 100 (section 8.2.6.1).
+    let timestamp = (status == 100).then_some(Name::Timestamp);
+    for name in [Name::CallId, Name::CSeq].into_iter().chain(timestamp) {
         if let Some(value) = request.field(name) {
             writer = writer.field(name, value);
         }

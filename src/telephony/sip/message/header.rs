@@ -25,6 +25,7 @@ pub enum Name {
     RetryAfter,
     Route,
     Supported,
+    Timestamp,
     To,
     Unsupported,
     Via,
@@ -34,7 +35,7 @@ pub enum Name {
 }
 
 /// Long name, compact form if there is one, meaning. Sorted by how often a request carries them: the search is linear.
-const NAMES: [(&str, &str, Name); 25] = [
+const NAMES: [(&str, &str, Name); 26] = [
     ("Via", "v", Name::Via),
     ("From", "f", Name::From),
     ("To", "t", Name::To),
@@ -60,6 +61,7 @@ const NAMES: [(&str, &str, Name); 25] = [
     ("Unsupported", "", Name::Unsupported),
     ("Retry-After", "", Name::RetryAfter),
     ("Accept-Encoding", "", Name::AcceptEncoding),
+    ("Timestamp", "", Name::Timestamp),
 ];
 
 impl Name {

@@ -19,6 +19,17 @@ fn an_unanswered_invite_is_told_100_within_200_ms_and_without_tag() {
 }
 
 #[test]
+fn a_timestamp_comes_back_with_the_100_only() {
+    let mut lab = Lab::new();
+    lab.deliver(&invite("1").replace("Max-Forwards", "Timestamp: 54.21\nMax-Forwards"));
+    let trying = lab.pass(SECOND).remove(0).1;
+    assert_eq!((trying.status(), trying.field(Name::Timestamp)), (Some(100), "54.21"));
+    let key = lab.incoming[0].key;
+    let ringing = lab.command(key, Command::Ring).pop().expect("180");
+    assert!(!ringing.message.has(Name::Timestamp));
+}
+
+#[test]
 fn repetitions_of_an_invite_are_absorbed() {
     let mut lab = Lab::new();
     lab.deliver(&invite("1"));
@@ -435,6 +446,30 @@ fn serve_a_caller_of_rfc_2543(mut lab: Lab) {
     assert!(matches!(lab.last_event(), CallEvent::Acknowledged { .. }));
     let bye = lab.command(key, Command::HangUp).pop().expect("BYE");
     assert_eq!(bye.message.request().map(|(_, uri)| uri), Some("sip:alice@192.0.2.9"));
+}
+
+/// Section 17.2.3: without a cookie the ACK of a refusal is found by the other fields.
+#[test]
+fn an_ack_of_rfc_2543_ends_a_refusal() {
+    let mut lab = Lab::new();
+    let old = invite("1").replace("z9hG4bK1", "old1");
+    lab.deliver(&old);
+    let key = lab.incoming[0].key;
+    let refuse = Command::Reject {
+        status: 488,
+        retry_after: None,
+    };
+    let refused = lab.command(key, refuse).pop().expect("488");
+    let tagged = format!("<sip:100@198.51.100.1>;tag={}\n", refused.to_tag());
+    let ack = request("ACK", "1", 1, "", "", "")
+        .replace("z9hG4bK1", "old1")
+        .replace("<sip:100@198.51.100.1>\n", &tagged);
+    let other = ack.replace("CSeq: 1", "CSeq: 2");
+    lab.deliver(&other);
+    assert_eq!(lab.pass(SECOND).len(), 1, "an ACK of something else ends nothing");
+    lab.deliver(&ack);
+    assert!(lab.pass(60 * SECOND).is_empty());
+    lab.assert_empty();
 }
 
 #[test]
