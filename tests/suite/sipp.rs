@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use passline::call::phone::{Dialling, PhoneError};
+use passline::secret::Secret;
+use passline::telephony::sip::Credentials;
+
 use crate::support::caller::Caller;
 use crate::support::database::Database;
 use crate::support::server::{House, Server, Settings};
@@ -222,6 +226,60 @@ fn sessions_change_in_every_way() {
             "update_holds_and_resumes",
         ],
         "127.0.4.3",
+    );
+}
+
+/// Our own telephone proves the password, over both transports; SIPp cannot answer SHA-256.
+#[test]
+fn password_is_asked_for_and_taken() {
+    let trunk = "networks = [\"127.0.0.0/8\"]\n[digest]\nrealm = \"passline.example.com\"\n[[digest.users]]\nname = \"line1\"\n\
+                 password = \"secret\"\n[[called]]\nnumber = \"*\"\ndialplan = \"reset\"\n";
+    served(
+        &Settings {
+            trunk: Some(trunk),
+            ..Settings::default()
+        },
+        |server| {
+            sipp::run("password_is_asked_for", server.udp, "127.0.4.7", "u1");
+            let dial = |uri: &str, password: &str| {
+                let dialling = Dialling {
+                    credentials: Some(Credentials {
+                        username: "line1".to_owned(),
+                        password: Secret::new(password.to_owned()),
+                    }),
+                    ..Dialling::default()
+                };
+                Caller::try_dial(uri, server.udp, dialling)
+            };
+            let tcp = server.tcp.expect("TCP");
+            for uri in [
+                format!("sip:100@{}", server.udp),
+                format!("sip:100@{tcp};transport=tcp"),
+            ] {
+                let mut caller = dial(&uri, "secret").unwrap_or_else(|error| panic!("{uri}: {error}"));
+                caller.hear("greeting.welcome");
+                caller.hang_up();
+                let refused = dial(&uri, "wrong").err();
+                assert!(
+                    matches!(refused, Some(PhoneError::Rejected { status: 401 })),
+                    "{refused:?}"
+                );
+            }
+        },
+    );
+}
+
+#[test]
+fn calls_come_over_ipv6() {
+    served(
+        &Settings {
+            listen: Some("\"udp:[::1]:0\", \"tcp:[::1]:0\""),
+            ..Settings::default()
+        },
+        |server| {
+            sipp::run("answered_then_caller_hangs_up", server.udp, "::1", "u1");
+            sipp::run("update_holds_and_resumes", server.tcp.expect("TCP"), "::1", "t1");
+        },
     );
 }
 
