@@ -16,8 +16,9 @@ use super::{Arrival, Ingress};
 use crate::telephony::sip::framing::{Frame, Framer, PONG};
 use crate::telephony::sip::transport::{Flow, Transport};
 
-/// How long a connection of ours may take to be made.
-const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// How long a connection of ours may take to be made. Time for one SYN to be lost; a large request goes on as a datagram
+/// then, while a stop of the program still waits for its answer.
+const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 /// How long a peer may take to read what was queued for it, one message at a time.
 const WRITE_LIMIT: Duration = Duration::from_secs(5);
 /// Bytes read at once.

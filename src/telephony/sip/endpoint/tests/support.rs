@@ -7,7 +7,7 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 use super::super::{CallEvent, CallInfo, CallKey, Command, Endpoint, EndpointConfig, Input, LocalAddress, Output};
-use super::second_opinion::check_emitted;
+use super::second_opinion::{check_emitted, objection_to_refusal};
 use crate::telephony::sip::message::{Message, Method, Name, NameAddr};
 use crate::telephony::sip::transport::{Channel, Flow, Transport};
 use crate::telephony::sip::trunk::{Trunks, parse};
@@ -55,7 +55,7 @@ pub(super) struct Lab {
     pub(super) incoming: Vec<CallInfo>,
     pub(super) events: Vec<(CallKey, CallEvent)>,
     pub(super) closed: usize,
-    /// Whether messages that were sent are checked; the answers to torture messages copy what `rsip` cannot read.
+    /// Whether messages that were sent are checked by `rsip` too; the answers to torture messages copy what it cannot read.
     pub(super) checks: bool,
 }
 
@@ -117,6 +117,8 @@ impl Lab {
                 Output::Send { flow, bytes } => {
                     if self.checks {
                         check_emitted(&bytes);
+                    } else {
+                        assert_eq!(objection_to_refusal(&bytes), None);
                     }
                     let message = Message::parse(&bytes).expect("we send SIP");
                     self.sent.push(Sent {
