@@ -13,8 +13,8 @@
 //! | [`endpoint`] | the core that joins them: inputs in, outputs out, next deadline | none |
 //! | [`driver`] | sockets, connections, the task that owns the core, the API for the call layer | tokio |
 //!
-//! SDP is opaque text here; keys in INFO bodies leave in a redacting type. Nothing in this module logs a message, a
-//! header that may hold credentials, a body, or an unmasked caller.
+//! SDP is opaque text here; keys in INFO bodies leave in a redacting type. Nothing in this module logs a
+//! header that may hold credentials, a body, or an unmasked caller; `trace` says what is shown of a message.
 
 pub mod admission;
 pub mod digest;
@@ -27,6 +27,7 @@ pub mod transport;
 pub mod trunk;
 
 mod dialog;
+mod trace;
 mod transaction;
 
 pub use digest::Credentials;

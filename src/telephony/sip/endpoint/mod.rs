@@ -61,6 +61,7 @@ use super::dialog::Dialog;
 use super::digest::{Challenger, Credentials};
 use super::message::Checked;
 use super::timer::T1_64;
+use super::trace;
 use super::transaction::{Clients, Fingerprint, Fingerprints, Servers, Timer, Wire};
 use super::transport::Flow;
 use super::trunk::{Trunks, Unserved};
@@ -269,7 +270,11 @@ impl Endpoint {
 
     /// The next thing for the driver to do.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.wire.outputs.pop_front()
+        let output = self.wire.outputs.pop_front();
+        if let Some(Output::Send { flow, bytes }) = &output {
+            trace::sent(flow, bytes);
+        }
+        output
     }
 
     /// When [`Input::Timeout`] is due.

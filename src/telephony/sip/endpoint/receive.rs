@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::{Call, Endpoint, Output};
 use crate::telephony::sip::dialog::key_of_tag;
 use crate::telephony::sip::message::{Checked, Message, Method, Rejection, validate};
+use crate::telephony::sip::trace;
 use crate::telephony::sip::transport::{Channel, Flow, Transport};
 use crate::telephony::sip::trunk::Unserved;
 
@@ -18,15 +19,6 @@ pub(super) enum Party {
     Guest,
     /// Nobody.
     Stranger,
-}
-
-/// A method for a log line: what a stranger invents stays out of it.
-fn logged(method: &Method) -> &str {
-    if let Method::Other(_) = method {
-        "other"
-    } else {
-        method.as_str()
-    }
 }
 
 impl Endpoint {
@@ -42,6 +34,7 @@ impl Endpoint {
             self.stats.malformed += u64::from(!bytes.iter().all(|byte| b"\r\n\0".contains(byte)));
             return;
         };
+        trace::received(&flow, &message);
         if party == Party::Stranger {
             self.refuse_stranger(now, flow, &message);
             return;
@@ -148,7 +141,7 @@ impl Endpoint {
             tracing::info!(
                 sip.remote = %flow.remote,
                 sip.transport = %flow.transport,
-                sip.method = logged(method),
+                sip.method = trace::method(method),
                 "refused: no trunk allows this address; if it should call, add its network to a file in sip-config/"
             );
         }

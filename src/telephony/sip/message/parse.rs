@@ -78,6 +78,7 @@ pub struct Message {
     head: String,
     fields: Vec<Field>,
     body: Vec<u8>,
+    size: usize,
     defect: Option<Defect>,
 }
 
@@ -121,6 +122,7 @@ impl Message {
             head,
             fields,
             body: body.to_vec(),
+            size: bytes.len(),
             defect,
         })
     }
@@ -185,6 +187,12 @@ impl Message {
     #[must_use]
     pub fn body(&self) -> &[u8] {
         &self.body
+    }
+
+    /// How many bytes it took on the wire.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.size
     }
 
     /// Cuts what follows the body in a datagram (RFC 3261 section 18.3).
