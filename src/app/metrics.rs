@@ -111,6 +111,11 @@ impl Collector for Figures {
             sip.strangers,
         )?;
         counter(
+            "sip_answers_withheld",
+            "Answers not sent, because the address of the request may be forged and they would have been much longer",
+            sip.withheld,
+        )?;
+        counter(
             "sip_calls_offered",
             "Calls that trunks were allowed to place",
             sip.calls_offered,

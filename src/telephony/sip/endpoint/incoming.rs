@@ -58,7 +58,10 @@ impl Endpoint {
             let extra = challenges
                 .each_ref()
                 .map(|challenge| (Name::WwwAuthenticate, challenge.as_str()));
-            self.answer_statelessly(flow, &request.message, 401, &extra);
+            // To a very short request one challenge is answer enough: the one that everybody understands.
+            if !self.try_answer(flow, &request.message, 401, &extra) {
+                self.answer_statelessly(flow, &request.message, 401, &extra[1..]);
+            }
             // The first request of each call comes without credentials: only wrong ones are worth a line.
             if request.message.has(Name::Authorization) {
                 self.log_refusal(now, flow, trunk, 401);

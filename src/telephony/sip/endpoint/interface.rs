@@ -320,6 +320,8 @@ pub struct Stats {
     pub calls: usize,
     /// Transactions in progress, both sides.
     pub transactions: usize,
+    /// Answers that were not sent because they would have been much longer than a request whose source may be forged.
+    pub withheld: u64,
     /// Requests of ours without a final answer.
     pub unanswered: usize,
     /// Timers that are set.

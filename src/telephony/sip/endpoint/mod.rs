@@ -352,6 +352,11 @@ impl Endpoint {
 
     fn has_proof(&self, now: Instant, source: IpAddr) -> bool {
         self.proofs.get(&source).is_some_and(|until| *until > now)
+    /// Whether a source is known to be there and to want our answers: datagrams of others may bear a forged address.
+    fn is_vouched(&self, source: IpAddr) -> bool {
+        self.trunks.is_known(source) || self.guests.contains_key(&source) || self.proofs.contains_key(&source)
+    }
+
     }
 
     fn release_guest(&mut self, now: Instant, address: IpAddr) {

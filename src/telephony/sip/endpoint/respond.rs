@@ -18,22 +18,39 @@ pub(super) const ACCEPT: &str = "application/sdp, multipart/mixed, application/d
 /// The port when none is written.
 const DEFAULT_PORT: u16 = 5060;
 
+/// A datagram of somebody who has not shown to be where it says it comes from gets at most so many times its bytes.
+const MAX_AMPLIFICATION: usize = 2;
+
 /// Fields that go with certain answers.
 pub(super) type Extra<'a> = &'a [(Name, &'a str)];
 
 impl Endpoint {
     /// Answers without remembering; the same request gets the same answer again.
     pub(super) fn answer_statelessly(&mut self, flow: Flow, request: &Message, status: u16, extra: Extra<'_>) {
+        if !self.try_answer(flow, request, status, extra) {
+            self.stats.withheld += 1;
+        }
+    }
+
+    /// The same; false when the answer would be too long for a request whose source may be forged.
+    pub(super) fn try_answer(&mut self, flow: Flow, request: &Message, status: u16, extra: Extra<'_>) -> bool {
         let call_id = request.field(Name::CallId).unwrap_or_default();
         let key = self
             .fingerprints
             .stateless_tag(call_id, request.field(Name::From).unwrap_or_default());
-        let Some(reply) = reply_flow(flow, request) else { return };
+        let Some(reply) = reply_flow(flow, request) else {
+            return true;
+        };
         let bytes = add_fields(begin(request, &flow, status, Some(key)), extra).finish();
+        let may_amplify = flow.transport == Transport::Udp && !self.is_vouched(flow.remote.ip());
+        if may_amplify && bytes.len() > MAX_AMPLIFICATION * request.size() {
+            return false;
+        }
         self.wire.outputs.push_back(Output::Send {
             flow: reply,
             bytes: bytes.into(),
         });
+        true
     }
 
     /// Refuses a request of a trunk: INVITE with a transaction, so that the refusal is sent until it is acknowledged.
@@ -47,7 +64,8 @@ impl Endpoint {
         extra: Extra<'_>,
     ) {
         let is_invite = *request.method() == Method::Invite;
-        if !is_invite || self.servers.is_full() {
+        // A transaction would send it again and again, to an address that may be forged.
+        if !is_invite || self.servers.is_full() || !self.is_vouched(flow.remote.ip()) {
             self.answer_statelessly(flow, &request.message, status, extra);
             return;
         }
