@@ -307,7 +307,8 @@ impl Endpoint {
             return;
         }
         let invite = self.fingerprints.transaction(request, &Method::Invite);
-        let Some((call, is_open)) = self.servers.cancellable(invite) else {
+        let cancellable = self.servers.cancellable(invite);
+        let Some((call, is_open, _)) = cancellable.filter(|(_, _, theirs)| self.is_same_hop(&flow, theirs)) else {
             self.answer_statelessly(flow, &request.message, 481, &[]);
             return;
         };
@@ -407,7 +408,8 @@ pub(super) const CAPABILITIES: Extra<'static> = &[
 fn called_number(request: &Checked) -> Option<String> {
     let (_, uri) = request.message.request()?;
     let uri = Uri::parse(uri).ok()?;
-    (uri.scheme() != Scheme::Other).then(|| printable(&uri.user_decoded().unwrap_or_default()))
+    // `sips` demands TLS on every hop (section 26.2.2), and there is none here.
+    matches!(uri.scheme(), Scheme::Sip | Scheme::Tel).then(|| printable(&uri.user_decoded().unwrap_or_default()))
 }
 
 /// Escapes may stand for control characters, which would write into logs and terminals; they are left out.

@@ -105,6 +105,13 @@ impl Endpoint {
         }
     }
 
+    /// Whether `flow` comes from where `other` came from: a CANCEL travels the way of its INVITE (RFC 3261 section 9.1),
+    /// so nobody else can cancel a call whose branch they have seen.
+    pub(super) fn is_same_hop(&self, flow: &Flow, other: &Flow) -> bool {
+        let (source, other) = (flow.remote.ip(), other.remote.ip());
+        source == other || self.trunks.is_known(source) && self.trunks.by_source(source) == self.trunks.by_source(other)
+    }
+
     fn party(&self, now: Instant, flow: &Flow) -> Party {
         let source = flow.remote.ip();
         match self.trunks.by_source(source) {

@@ -125,10 +125,11 @@ impl Servers {
         self.copies.get(&copies).is_some_and(|other| *other != key)
     }
 
-    /// The call of an INVITE transaction, and whether a CANCEL can still stop it.
-    pub(in crate::telephony::sip) fn cancellable(&self, key: Fingerprint) -> Option<(Option<u64>, bool)> {
+    /// The call of an INVITE transaction, whether a CANCEL can still stop it, and where its answers go.
+    pub(in crate::telephony::sip) fn cancellable(&self, key: Fingerprint) -> Option<(Option<u64>, bool, Flow)> {
         let transaction = self.table.get(&key).filter(|transaction| transaction.is_invite)?;
-        Some((transaction.call, transaction.state == State::Proceeding))
+        let is_open = transaction.state == State::Proceeding;
+        Some((transaction.call, is_open, transaction.flow))
     }
 
     /// Sends an answer. Anything after a final answer is ignored.

@@ -6,6 +6,7 @@ mod in_dialog;
 mod incoming;
 mod ipv6;
 mod leaks;
+mod limits;
 mod network;
 mod outgoing;
 mod routing;
