@@ -142,7 +142,8 @@ impl Strangers {
 }
 
 /// The network that a source is counted with: what one customer of a provider usually holds.
-fn prefix_of(source: IpAddr) -> IpAddr {
+#[must_use]
+pub fn prefix_of(source: IpAddr) -> IpAddr {
     match source.to_canonical() {
         IpAddr::V4(ip) => Ipv4Addr::from_bits(ip.to_bits() & !0xff).into(),
         IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !((1 << 72) - 1)).into(),

@@ -32,8 +32,8 @@ mod transaction;
 
 pub use digest::Credentials;
 pub use driver::{
-    Call, IncomingCall, InviteError, Listen, OutgoingCallRequest, SipConfig, SipHandle, SipStack, StartError, resolve,
-    route_to,
+    Call, ConnectionLimits, IncomingCall, InviteError, Listen, OutgoingCallRequest, SipConfig, SipHandle, SipStack,
+    StartError, resolve, route_to,
 };
 pub use endpoint::{CallEvent, CallInfo, EndCause, EndpointConfig, InfoKind, LocalAddress, ReinviteId, Stats};
 pub use transport::Transport;

@@ -14,6 +14,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::call::{Call, IncomingCall};
 use super::connections::Connections;
+use super::patience::Patience;
 use super::{Arrival, EVENTS, Ingress, tcp};
 use crate::telephony::sip::endpoint::{
     CallEvent, CallInfo, CallKey, Command, Endpoint, Input, OutgoingInvite, Output, Stats,
@@ -197,6 +198,10 @@ impl Core {
             match output {
                 Output::Send { flow, bytes } => self.send(now, flow, bytes),
                 Output::Close(flow) => self.connections.close(flow.channel),
+                Output::Proved { flow, until } => {
+                    self.ingress.prove(flow.remote.ip(), until);
+                    self.connections.trust(flow.channel);
+                }
                 Output::Incoming(info) => self.on_incoming(now, *info),
                 Output::Event(key, event) => self.on_event(now, key, event),
             }
@@ -265,7 +270,7 @@ impl Core {
     }
 
     fn connect(&mut self, now: Instant, remote: SocketAddr, bytes: Arc<[u8]>) {
-        let Some(place) = self.connections.admit(remote, true) else {
+        let Some((place, writes)) = self.connections.admit(remote, true) else {
             tracing::warn!(sip.remote = %remote, "too many connections to open another one");
             self.endpoint.handle(now, Input::Unreachable(remote));
             return;
@@ -275,7 +280,8 @@ impl Core {
         tokio::spawn(tcp::connect(
             remote,
             place,
-            Arc::clone(&self.connections),
+            writes,
+            Patience::new(self.connections.limits, tokio::time::Instant::now()),
             Arc::clone(&self.ingress),
             self.stop.clone(),
         ));

@@ -14,6 +14,7 @@
 //! | datagrams of trunks, of strangers (apart, trunks first) | `ARRIVALS` | the datagram is dropped and counted; the peer sends it again |
 //! | messages of a TCP connection | the same | the reader waits, and so does the peer |
 //! | bytes to a TCP peer | `connections::WRITES` | the peer does not read: its connection is closed |
+//! | TCP connections | `ConnectionLimits` | the newcomer is closed, or the oldest of the strangers' ([`connections`]) |
 //! | new calls to the call layer | `CALLS` | 503 with Retry-After |
 //! | events of one call | `EVENTS` | nobody listens: the call is hung up |
 //! | commands of the call layer | `COMMANDS` | the command waits |
@@ -22,17 +23,19 @@ mod bind;
 mod call;
 mod connections;
 mod core;
+mod patience;
 mod tcp;
 mod udp;
 
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -43,9 +46,10 @@ pub use udp::route_to;
 
 use self::connections::Connections;
 use self::core::Core;
-use super::endpoint::{Endpoint, EndpointConfig, LocalAddress};
+use super::endpoint::{Endpoint, EndpointConfig, LocalAddress, MAX_PROOFS};
 use super::transport::{Channel, Flow, Transport};
 use super::trunk::Trunks;
+use crate::time::monotonic;
 
 /// Messages that wait for the core: a few milliseconds of its work.
 const ARRIVALS: usize = 1024;
@@ -68,11 +72,11 @@ pub struct Listen {
 /// Limits on TCP connections.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ConnectionLimits {
-    /// All together. Each takes a file handle and two small tasks.
+    /// All together. Each takes a file handle, two small tasks, and up to 72 KiB for a message that has begun.
     pub total: usize,
-    /// Those of sources that no trunk allows.
+    /// Those of sources that no trunk allows. When they are taken, the oldest gives way.
     pub strangers: usize,
-    /// From one stranger's address.
+    /// From one network of strangers (/24, /56).
     pub per_stranger: usize,
     /// From one address of a trunk.
     pub per_trunk_source: usize,
@@ -80,6 +84,8 @@ pub struct ConnectionLimits {
     pub message: Duration,
     /// A stranger who says nothing is cut off.
     pub idle_stranger: Duration,
+    /// A stranger is cut off after this time whatever it says, unless it has proved the password of a trunk.
+    pub stranger_lifetime: Duration,
     /// A trunk that says nothing, not even a keepalive, is cut off; longer than any call here.
     pub idle_trunk: Duration,
 }
@@ -93,6 +99,7 @@ impl Default for ConnectionLimits {
             per_trunk_source: 512,
             message: Duration::from_secs(10),
             idle_stranger: Duration::from_secs(15),
+            stranger_lifetime: Duration::from_secs(30),
             idle_trunk: Duration::from_secs(2 * 3600),
         }
     }
@@ -154,6 +161,7 @@ impl SipStack {
             trunks,
             known,
             unknown,
+            proved: RwLock::default(),
             dropped: AtomicU64::new(0),
         });
         let connections = Arc::new(Connections::new(config.connections));
@@ -205,12 +213,7 @@ impl SipStack {
         }
         let local: Arc<[LocalAddress]> = endpoint_config.local.clone().into();
         let max_calls = endpoint_config.max_calls;
-        let endpoint = Endpoint::new(
-            endpoint_config,
-            config.trunks,
-            rand::make_rng(),
-            crate::time::monotonic(),
-        );
+        let endpoint = Endpoint::new(endpoint_config, config.trunks, rand::make_rng(), monotonic());
         let (commands, requests) = mpsc::channel(COMMANDS);
         let (calls, incoming) = mpsc::channel(CALLS);
         let core = Core::new(
@@ -241,12 +244,32 @@ struct Ingress {
     trunks: Arc<Trunks>,
     known: mpsc::Sender<Arrival>,
     unknown: mpsc::Sender<Arrival>,
+    /// Addresses that have proved a password, and until when that counts; the core bounds their number.
+    proved: RwLock<HashMap<IpAddr, Instant>>,
     dropped: AtomicU64,
 }
 
 impl Ingress {
+    /// Whether `source` is one of a trunk: by its address, or by a password that it has proved.
     fn knows(&self, source: IpAddr) -> bool {
-        self.trunks.is_known(source)
+        self.trunks.is_known(source) || self.has_proof(source)
+    }
+
+    fn has_proof(&self, source: IpAddr) -> bool {
+        let proved = self.proved.read().unwrap_or_else(PoisonError::into_inner);
+        !proved.is_empty() && proved.get(&source).is_some_and(|until| monotonic() < *until)
+    }
+
+    /// Its messages no longer wait in line with those of strangers.
+    fn prove(&self, source: IpAddr, until: Instant) {
+        let mut proved = self.proved.write().unwrap_or_else(PoisonError::into_inner);
+        if proved.len() >= MAX_PROOFS {
+            let now = monotonic();
+            proved.retain(|_, until| now < *until);
+        }
+        if proved.len() < MAX_PROOFS || proved.contains_key(&source) {
+            proved.insert(source, until);
+        }
     }
 
     fn queue(&self, source: IpAddr) -> &mpsc::Sender<Arrival> {

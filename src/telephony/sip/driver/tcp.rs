@@ -1,9 +1,11 @@
 //! TCP: accepting, connecting, reading, writing.
 
 use std::net::SocketAddr;
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::sys::socket::{setsockopt, sockopt};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -12,6 +14,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::connections::{Connections, Place};
+use super::patience::Patience;
 use super::{Arrival, Ingress};
 use crate::telephony::sip::framing::{Frame, Framer, PONG};
 use crate::telephony::sip::transport::{Flow, Transport};
@@ -19,10 +22,13 @@ use crate::telephony::sip::transport::{Flow, Transport};
 /// How long a connection of ours may take to be made. Time for one SYN to be lost; a large request goes on as a datagram
 /// then, while a stop of the program still waits for its answer.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
-/// How long a peer may take to read what was queued for it, one message at a time.
+/// How long a peer may take to read a message; and after the end, all that was queued for it.
 const WRITE_LIMIT: Duration = Duration::from_secs(5);
 /// Bytes read at once.
 const READ_BYTES: usize = 8 * 1024;
+/// A peer that is gone without a word is found out by the system: asked after this many seconds of silence, then this
+/// often, this many times. Firewalls forget a connection after some minutes; this keeps it in their memory too.
+const KEEPALIVE: (u32, u32, u32) = (60, 20, 3);
 
 /// Accepts connections until `stop`.
 pub(super) async fn accept(
@@ -38,15 +44,10 @@ pub(super) async fn accept(
         };
         match accepted {
             Ok((stream, remote)) => match connections.admit(remote, ingress.knows(remote.ip())) {
-                Some(place) => {
-                    tokio::spawn(serve(
-                        stream,
-                        remote,
-                        place,
-                        Arc::clone(&connections),
-                        Arc::clone(&ingress),
-                        stop.clone(),
-                    ));
+                Some((place, writes)) => {
+                    let patience = Patience::new(connections.limits, Instant::now());
+                    let ingress = Arc::clone(&ingress);
+                    tokio::spawn(serve(stream, remote, place, writes, patience, ingress, stop.clone()));
                 }
                 None => tracing::debug!(sip.remote = %remote, "too many connections, this one is closed"),
             },
@@ -63,19 +64,20 @@ pub(super) async fn accept(
 pub(super) async fn connect(
     remote: SocketAddr,
     place: Place,
-    connections: Arc<Connections>,
+    writes: mpsc::Receiver<Arc<[u8]>>,
+    patience: Patience,
     ingress: Arc<Ingress>,
     stop: CancellationToken,
 ) {
     match timeout(CONNECT_LIMIT, TcpStream::connect(remote)).await {
-        Ok(Ok(stream)) => serve(stream, remote, place, connections, ingress, stop).await,
+        Ok(Ok(stream)) => serve(stream, remote, place, writes, patience, ingress, stop).await,
         failed => {
             let reason = failed.map_or_else(
                 |_| "timed out".to_owned(),
                 |result| result.err().map_or_else(String::new, |error| error.to_string()),
             );
             tracing::debug!(sip.remote = %remote, reason, "cannot connect");
-            connections.release(place.channel);
+            drop(place);
             // The core is gone when this fails; then nobody waits for the news.
             let _ = ingress.queue(remote.ip()).send(Arrival::Unreachable(remote)).await;
         }
@@ -86,64 +88,61 @@ async fn serve(
     stream: TcpStream,
     remote: SocketAddr,
     place: Place,
-    connections: Arc<Connections>,
+    writes: mpsc::Receiver<Arc<[u8]>>,
+    patience: Patience,
     ingress: Arc<Ingress>,
     stop: CancellationToken,
 ) {
-    let Place {
-        channel,
-        writes,
-        writer,
-        close,
-    } = place;
     // Messages are small and each one matters now.
     let _ = stream.set_nodelay(true);
+    keep_alive(&stream);
     let local = stream.local_addr().unwrap_or(remote);
     let flow = Flow {
         transport: Transport::Tcp,
-        channel,
+        channel: place.channel,
         local,
         remote,
     };
     let (read_half, write_half) = stream.into_split();
-    let write_task = tokio::spawn(write(write_half, writes, close.clone()));
+    let write_task = tokio::spawn(write(write_half, writes, place.close.clone()));
     tokio::select! {
         () = stop.cancelled() => {}
-        () = close.cancelled() => {}
-        () = read(read_half, flow, &connections, &ingress, &writer) => {}
+        () = place.close.cancelled() => {}
+        () = read(read_half, flow, patience, &ingress, &place) => {}
     }
-    close.cancel();
-    connections.release(channel);
+    place.close.cancel();
     let _ = write_task.await;
-    let _ = ingress.queue(remote.ip()).send(Arrival::Closed(flow)).await;
+    let is_trusted = place.is_trusted();
+    drop(place);
+    // A stranger has neither calls nor requests that would have to know.
+    if is_trusted {
+        let _ = ingress.queue(remote.ip()).send(Arrival::Closed(flow)).await;
+    }
 }
 
-/// Reads until the peer closes, stays silent, or stalls in the middle of a message.
-async fn read(
-    mut half: OwnedReadHalf,
-    flow: Flow,
-    connections: &Connections,
-    ingress: &Ingress,
-    writer: &mpsc::Sender<Arc<[u8]>>,
-) {
-    let limits = connections.limits;
-    let idle = if ingress.knows(flow.remote.ip()) {
-        limits.idle_trunk
-    } else {
-        limits.idle_stranger
-    };
-    let queue = ingress.queue(flow.remote.ip());
+/// A system that does not know one of these options still has the limits on idle connections.
+fn keep_alive(stream: &TcpStream) {
+    let descriptor = stream.as_fd();
+    let (idle, interval, count) = KEEPALIVE;
+    let _ = setsockopt(&descriptor, sockopt::KeepAlive, &true);
+    let _ = setsockopt(&descriptor, sockopt::TcpKeepIdle, &idle);
+    let _ = setsockopt(&descriptor, sockopt::TcpKeepInterval, &interval);
+    let _ = setsockopt(&descriptor, sockopt::TcpKeepCount, &count);
+}
+
+/// Reads until the peer closes, or tries our patience.
+async fn read(mut half: OwnedReadHalf, flow: Flow, mut patience: Patience, ingress: &Ingress, place: &Place) {
     let mut framer = Framer::default();
     let mut buffer = vec![0; READ_BYTES];
-    let mut deadline = Instant::now() + idle;
     loop {
-        let Ok(Ok(length)) = timeout_at(deadline, half.read(&mut buffer)).await else {
-            return;
+        let deadline = patience.deadline(place.is_trusted());
+        let length = match timeout_at(deadline, half.read(&mut buffer)).await {
+            Ok(Ok(length)) if length > 0 => length,
+            Ok(_) => return,
+            // The peer may have proved a password while we waited.
+            Err(_) if patience.deadline(place.is_trusted()) > deadline => continue,
+            Err(_) => return,
         };
-        if length == 0 {
-            return;
-        }
-        let was_midway = framer.is_midway();
         framer.push(&buffer[..length]);
         let mut got_frame = false;
         while let Some(frame) = framer.next_frame() {
@@ -153,35 +152,41 @@ async fn read(
                 Frame::Unframable(head) => Arrival::Unframable { flow, head },
                 Frame::Ping => {
                     // A peer that sends pings and reads no pongs is not worth a wait.
-                    let _ = writer.try_send(PONG.into());
+                    let _ = place.writer.try_send(PONG.into());
                     continue;
                 }
             };
-            if queue.send(arrival).await.is_err() {
+            if ingress.queue(flow.remote.ip()).send(arrival).await.is_err() {
                 return;
             }
         }
-        // The time for a message runs from its first byte, however slowly the others come.
-        deadline = match (framer.is_midway(), was_midway && !got_frame) {
-            (true, true) => deadline,
-            (true, false) => Instant::now() + limits.message,
-            (false, _) => Instant::now() + idle,
-        };
+        patience.heard(Instant::now(), framer.is_midway(), got_frame);
     }
 }
 
 /// Writes what is queued; after `close`, what is left in the queue and no more.
 async fn write(mut half: OwnedWriteHalf, mut writes: mpsc::Receiver<Arc<[u8]>>, close: CancellationToken) {
-    loop {
-        let bytes = tokio::select! {
-            biased;
-            bytes = writes.recv() => bytes,
-            () = close.cancelled() => None,
-        };
-        let Some(bytes) = bytes else { break };
-        if !matches!(timeout(WRITE_LIMIT, half.write_all(&bytes)).await, Ok(Ok(()))) {
-            break;
+    let all = async {
+        loop {
+            let bytes = tokio::select! {
+                biased;
+                bytes = writes.recv() => bytes,
+                () = close.cancelled() => None,
+            };
+            let Some(bytes) = bytes else { break };
+            if !matches!(timeout(WRITE_LIMIT, half.write_all(&bytes)).await, Ok(Ok(()))) {
+                break;
+            }
         }
+    };
+    // Message by message, a peer could take its time for the whole queue.
+    let too_slow = async {
+        close.cancelled().await;
+        tokio::time::sleep(WRITE_LIMIT).await;
+    };
+    tokio::select! {
+        () = all => {}
+        () = too_slow => {}
     }
     close.cancel();
     let _ = timeout(WRITE_LIMIT, half.shutdown()).await;

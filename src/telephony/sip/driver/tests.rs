@@ -10,7 +10,9 @@ use tokio::time::timeout;
 
 use super::{Call, ConnectionLimits, IncomingCall, Listen, OutgoingCallRequest, SipConfig, SipHandle, SipStack};
 use crate::secret::Secret;
+use crate::telephony::sip::digest::{Credentials, answer};
 use crate::telephony::sip::endpoint::{CallEvent, EndCause, EndpointConfig};
+use crate::telephony::sip::message::{Message, Method, Name};
 use crate::telephony::sip::transport::Transport;
 use crate::telephony::sip::trunk::{Trunks, parse};
 
@@ -238,6 +240,15 @@ async fn a_port_where_nobody_listens_is_told_at_once() {
 }
 
 async fn read_status(stream: &mut TcpStream) -> String {
+    read_head(stream)
+        .await
+        .split("\r\n")
+        .next()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+async fn read_head(stream: &mut TcpStream) -> String {
     let mut text = Vec::new();
     let mut buffer = [0; 2048];
     while !text.windows(4).any(|window| window == b"\r\n\r\n") {
@@ -248,11 +259,7 @@ async fn read_status(stream: &mut TcpStream) -> String {
         assert!(length > 0, "closed");
         text.extend_from_slice(&buffer[..length]);
     }
-    String::from_utf8_lossy(&text)
-        .split("\r\n")
-        .next()
-        .unwrap_or_default()
-        .to_owned()
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 async fn is_closed(stream: &mut TcpStream) -> bool {
@@ -336,6 +343,48 @@ async fn slow_and_silent_connections_are_cut_and_counted() {
     assert!(is_closed(&mut third).await, "over the limit");
     assert!(is_closed(&mut slow).await);
     assert!(is_closed(&mut silent).await);
+}
+
+/// Trunks that are known by a password had their connections cut in mid-call, after the fifteen seconds that strangers get.
+#[tokio::test]
+async fn a_caller_with_a_password_keeps_the_connection_and_others_lose_it() {
+    let trunk = "[digest]\nrealm = \"r\"\n[[digest.users]]\nname = \"u\"\npassword = \"p\"\n[[called]]\nnumber = \"*\"\ndialplan = \"reset\"\n";
+    let limits = ConnectionLimits {
+        idle_stranger: Duration::from_millis(600),
+        stranger_lifetime: Duration::from_millis(900),
+        ..ConnectionLimits::default()
+    };
+    let (ivr, mut incoming) = start(trunk, limits);
+    let target = address(&ivr, Transport::Tcp, true);
+    let mut silent = TcpStream::connect(target).await.expect("connects");
+    let mut caller = TcpStream::connect(target).await.expect("connects");
+    let mut talkative = TcpStream::connect(target).await.expect("connects");
+    let invite = |branch: &str, fields: &str| {
+        let contact = "Contact: <sip:a@127.0.0.1>\r\nl: 0\r\n";
+        options(branch, &format!("{fields}{contact}")).replace("OPTIONS", "INVITE")
+    };
+    caller.write_all(invite("1", "").as_bytes()).await.expect("open");
+    let challenge = Message::parse(read_head(&mut caller).await.as_bytes()).expect("SIP");
+    assert_eq!(challenge.status(), Some(401));
+    let credentials = Credentials {
+        username: "u".into(),
+        password: Secret::new("p".into()),
+    };
+    let challenges = challenge.fields(Name::WwwAuthenticate);
+    let value = answer(challenges, &credentials, &Method::Invite, "sip:100@x", "c").expect("understood");
+    let proved = invite("2", &format!("Authorization: {value}\r\n"));
+    caller.write_all(proved.as_bytes()).await.expect("open");
+    let call = timeout(LIMIT, incoming.recv()).await.expect("in time").expect("a call");
+    assert!(is_closed(&mut silent).await);
+    // It came after the caller, and a stranger may not stay longer, whatever it says.
+    while talkative.write_all(b"\r\n\r\n").await.is_ok()
+        && matches!(timeout(LIMIT, talkative.read(&mut [0; 2])).await, Ok(Ok(1..)))
+    {}
+    call.call.reject(486, None).await.expect("running");
+    let mut heard = String::new();
+    while !heard.contains("486") {
+        heard = read_head(&mut caller).await;
+    }
 }
 
 #[tokio::test]

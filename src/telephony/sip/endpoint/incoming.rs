@@ -1,6 +1,5 @@
 //! Requests outside dialogs (RFC 3261 section 8.2): INVITE, OPTIONS, CANCEL, and everything that is refused.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -54,7 +53,7 @@ impl Endpoint {
             self.refuse(now, flow, key, &request, 482, &[]);
             return;
         }
-        if let Err(challenges) = self.authenticate(now, flow.remote.ip(), trunk, &request) {
+        if let Err(challenges) = self.authenticate(now, flow, trunk, &request) {
             let extra = challenges
                 .each_ref()
                 .map(|challenge| (Name::WwwAuthenticate, challenge.as_str()));
@@ -118,13 +117,7 @@ impl Endpoint {
     }
 
     /// Trunks that ask for a password ask before anything else, so that nothing else can be found out (section 8.2).
-    fn authenticate(
-        &mut self,
-        now: Instant,
-        source: IpAddr,
-        trunk: usize,
-        request: &Checked,
-    ) -> Result<(), [String; 2]> {
+    fn authenticate(&mut self, now: Instant, flow: Flow, trunk: usize, request: &Checked) -> Result<(), [String; 2]> {
         let Some(trunk) = self.trunks.get(trunk) else {
             return Ok(());
         };
@@ -145,7 +138,7 @@ impl Endpoint {
                 .verify(now, &protection, request.method(), uri, &credentials)
             {
                 Ok(()) => {
-                    self.remember_proof(now, source);
+                    self.remember_proof(now, flow);
                     return Ok(());
                 }
                 Err(reason) => refused = reason,

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::secret::{Secret, masked};
 use crate::telephony::sip::digest::Credentials;
@@ -284,6 +285,13 @@ pub enum Output {
     },
     /// Close a connection after what was sent on it.
     Close(Flow),
+    /// The peer has proved a password: until then its messages come before those of strangers.
+    Proved {
+        /// Where it proved it.
+        flow: Flow,
+        /// How long that counts.
+        until: Instant,
+    },
     /// Somebody calls.
     Incoming(Box<CallInfo>),
     /// Something happened to a call.
@@ -312,6 +320,8 @@ pub struct Stats {
     pub malformed: u64,
     /// Requests from sources that no trunk allows.
     pub strangers: u64,
+    /// Answers that were not sent because they would have been much longer than a request whose source may be forged.
+    pub withheld: u64,
     /// Calls offered to the call layer.
     pub calls_offered: u64,
     /// Calls refused for want of room, or while draining.
@@ -320,8 +330,6 @@ pub struct Stats {
     pub calls: usize,
     /// Transactions in progress, both sides.
     pub transactions: usize,
-    /// Answers that were not sent because they would have been much longer than a request whose source may be forged.
-    pub withheld: u64,
     /// Requests of ours without a final answer.
     pub unanswered: usize,
     /// Timers that are set.

@@ -160,7 +160,7 @@ const REFUSAL_LOG: Rate = Rate {
 /// How long a proved password sets its address apart from strangers.
 const PROOF_LIFETIME: Duration = Duration::from_secs(3600);
 /// The most addresses that are set apart.
-const MAX_PROOFS: usize = 4096;
+pub(in crate::telephony::sip) const MAX_PROOFS: usize = 4096;
 
 /// An address that is heard because of calls that we made.
 struct Guest {
@@ -341,22 +341,24 @@ impl Endpoint {
 
     /// A caller with a password is told apart from strangers by the address that proved it: a flood from elsewhere
     /// does not use up what is meant for it.
-    fn remember_proof(&mut self, now: Instant, source: IpAddr) {
+    fn remember_proof(&mut self, now: Instant, flow: Flow) {
+        let (source, until) = (flow.remote.ip(), now + PROOF_LIFETIME);
         if self.proofs.len() >= MAX_PROOFS {
             self.proofs.retain(|_, until| *until > now);
         }
         if self.proofs.len() < MAX_PROOFS || self.proofs.contains_key(&source) {
-            self.proofs.insert(source, now + PROOF_LIFETIME);
+            self.proofs.insert(source, until);
+            self.wire.outputs.push_back(Output::Proved { flow, until });
         }
     }
 
-    fn has_proof(&self, now: Instant, source: IpAddr) -> bool {
-        self.proofs.get(&source).is_some_and(|until| *until > now)
     /// Whether a source is known to be there and to want our answers: datagrams of others may bear a forged address.
     fn is_vouched(&self, source: IpAddr) -> bool {
         self.trunks.is_known(source) || self.guests.contains_key(&source) || self.proofs.contains_key(&source)
     }
 
+    fn has_proof(&self, now: Instant, source: IpAddr) -> bool {
+        self.proofs.get(&source).is_some_and(|until| *until > now)
     }
 
     fn release_guest(&mut self, now: Instant, address: IpAddr) {

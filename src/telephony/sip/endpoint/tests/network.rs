@@ -84,7 +84,7 @@ impl World {
         while let Some(output) = self.ends[end].poll_output() {
             match output {
                 Output::Send { flow, bytes } => self.launch(end, flow, &bytes),
-                Output::Close(_) => panic!("no streams here"),
+                Output::Close(_) | Output::Proved { .. } => panic!("no streams and no passwords here"),
                 Output::Incoming(info) => {
                     self.open[end].push(info.key);
                     let command = match self.rng.random_range(0..6) {

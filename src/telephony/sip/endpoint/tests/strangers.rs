@@ -135,6 +135,7 @@ fn scanners_do_not_use_up_what_is_meant_for_callers_with_a_password() {
     let value = answer(challenges, &credentials, &Method::Invite, "sip:100@198.51.100.1", "c").expect("understood");
     lab.deliver(&invite("2").replace("Max-Forwards", &format!("Authorization: {value}\nMax-Forwards")));
     assert_eq!(lab.incoming.len(), 1);
+    assert_eq!(lab.proved, 1, "the driver is told as well");
     for n in 0..1000u32 {
         lab.deliver_from(flow_from(Transport::Udp, STRANGER), &invite(&format!("scan{n}")));
     }

@@ -55,6 +55,8 @@ pub(super) struct Lab {
     pub(super) incoming: Vec<CallInfo>,
     pub(super) events: Vec<(CallKey, CallEvent)>,
     pub(super) closed: usize,
+    /// How often a password was proved.
+    pub(super) proved: usize,
     /// Whether messages that were sent are checked by `rsip` too; the answers to torture messages copy what it cannot read.
     pub(super) checks: bool,
 }
@@ -102,6 +104,7 @@ impl Lab {
             incoming: Vec::new(),
             events: Vec::new(),
             closed: 0,
+            proved: 0,
             checks: true,
         }
     }
@@ -128,6 +131,7 @@ impl Lab {
                     });
                 }
                 Output::Close(_) => self.closed += 1,
+                Output::Proved { .. } => self.proved += 1,
                 Output::Incoming(info) => self.incoming.push(*info),
                 Output::Event(key, event) => self.events.push((key, event)),
             }
