@@ -25,7 +25,10 @@ use crate::config::{Config, Transport};
 use crate::service::{LogSink, OutboxLimits, Sink};
 use crate::speech::Speech;
 use crate::telephony::media::{EngineConfig, MediaEngine};
-use crate::telephony::sip::{self, EndpointConfig, Listen, LocalAddress, SipConfig, SipHandle, SipStack};
+use crate::telephony::sip::admission::{Rate, StrangerLimits};
+use crate::telephony::sip::{
+    self, ConnectionLimits, EndpointConfig, Listen, LocalAddress, SipConfig, SipHandle, SipStack,
+};
 
 /// How long the last messages on the wire may take.
 const GOODBYE: Duration = Duration::from_secs(3);
@@ -55,7 +58,7 @@ impl Engine {
     /// # Errors
     /// Says which file, port or setting is in the way; nothing is left running then.
     pub async fn start(config: &Config) -> anyhow::Result<Self> {
-        file_handles::raise(config.calls.max);
+        let max_connections = file_handles::raise(config.calls.max, config.sip_limits.max_connections);
         let backstage = backstage::open(config).await?;
         let recovered = backstage
             .services
@@ -101,9 +104,15 @@ impl Engine {
             endpoint: EndpointConfig {
                 // The same limit as that of the list of calls, so that OPTIONS is told what an INVITE would be.
                 max_calls: config.calls.max,
+                strangers: config.sip_limits.strangers,
+                stranger_limits: stranger_limits(config.sip_limits.stranger_rate),
                 ..EndpointConfig::default()
             },
-            connections: Default::default(),
+            connections: ConnectionLimits {
+                total: max_connections,
+                strangers: config.sip_limits.max_stranger_connections,
+                ..ConnectionLimits::default()
+            },
         })?;
         let (records, records_writer) = CallRecords::start(backstage.services.clone());
         let house = House {
@@ -222,6 +231,16 @@ impl Engine {
         }
         self.backstage.store.close().await;
         tracing::info!("stopped");
+    }
+}
+
+fn stranger_limits(rate: u32) -> StrangerLimits {
+    StrangerLimits {
+        per_prefix: Rate {
+            per_second: rate,
+            burst: rate.saturating_mul(4),
+        },
+        ..StrangerLimits::default()
     }
 }
 

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use targets::{TargetConfig, TargetKind};
-pub use telephony::{Listen, Transport};
+pub use telephony::{Listen, SipLimits, Transport};
 
 use crate::call::Readback;
 use crate::checked_toml::{Document, Mistake, Mistakes, Table};
@@ -29,6 +29,8 @@ pub struct Config {
     pub data: PathBuf,
     /// Where to listen for SIP.
     pub listen: Vec<Listen>,
+    /// Strangers, and how many connections there may be.
+    pub sip_limits: SipLimits,
     /// Folder of trunk files.
     pub trunks: PathBuf,
     /// Folder of call flows.
@@ -130,7 +132,7 @@ fn parse(file: &Path, text: &str, mistakes: &Mistakes) -> Config {
     );
     let dialplans = path(root.or("dialplans", PathBuf::from("dialplans")));
     let mut sip = root.table("sip");
-    let (listen, trunks) = telephony::sip(&mut sip);
+    let (listen, trunks, sip_limits) = telephony::sip(&mut sip);
     sip.finish();
     let mut media = root.table("media");
     let media_section = telephony::media(&mut media);
@@ -157,6 +159,7 @@ fn parse(file: &Path, text: &str, mistakes: &Mistakes) -> Config {
     Config {
         data,
         listen,
+        sip_limits,
         trunks: path(trunks),
         dialplans,
         media: media_section,
@@ -242,18 +245,19 @@ mod tests {
 
     #[test]
     fn every_mistake_is_told_at_once() {
-        let text = "node = ''\n[sip]\nlisten = ['udp:127.0.0.1', 'sctp:1.2.3.4:5060']\n[calls]\nmax = 0\ndrain = 'soon'\n\
+        let text = "node = ''\n[sip]\nlisten = ['udp:127.0.0.1', 'sctp:1.2.3.4:5060']\nstrangers = 'shout'\n[calls]\nmax = 0\ndrain = 'soon'\n\
                     [admin]\nlisten = '0.0.0.0:9460'\n[questions]\nask = 3\nright = 4\n[lockout.users]\ntires = 3\n";
         let found = mistakes(text);
         for part in [
             ":1: data: missing",
             ":3: sip.listen: \"udp:127.0.0.1\" is not",
             ":3: sip.listen: \"sctp:1.2.3.4:5060\" is not",
-            ":5: calls.max: 0 is out of range",
-            ":6: calls.drain: \"soon\" is not a duration",
-            ":8: admin.listen: must be a loopback address",
+            ":4: sip.strangers: \"shout\" is neither",
+            ":6: calls.max: 0 is out of range",
+            ":7: calls.drain: \"soon\" is not a duration",
+            ":9: admin.listen: must be a loopback address",
             "questions",
-            ":13: lockout.users.tires: unknown key; did you mean \"tries\"?",
+            ":14: lockout.users.tires: unknown key; did you mean \"tries\"?",
             "target: missing",
             ":1: node: must have 1 to 64 characters",
         ] {

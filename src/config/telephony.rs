@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::checked_toml::Table;
+use crate::telephony::sip::trunk::Unserved;
 
 /// How SIP travels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +54,58 @@ impl fmt::Display for Listen {
     }
 }
 
-pub(super) fn sip(table: &mut Table<'_, '_>) -> (Vec<Listen>, PathBuf) {
+/// What the `[sip]` section says about those whom no trunk file names, and about how many may come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SipLimits {
+    /// What addresses hear that no trunk allows.
+    pub strangers: Unserved,
+    /// How many of their messages are heard per second, of one network.
+    pub stranger_rate: u32,
+    /// TCP connections at once.
+    pub max_connections: usize,
+    /// Those among them of addresses that no trunk allows.
+    pub max_stranger_connections: usize,
+}
+
+impl Default for SipLimits {
+    /// An answer, so that whoever sets up a trunk sees that there is somebody; few enough of them that a scanner of
+    /// thousands of numbers sees mostly silence. Connections: every address of a large trunk several times over.
+    fn default() -> Self {
+        Self {
+            strangers: Unserved::Answer,
+            stranger_rate: 5,
+            max_connections: 4_096,
+            max_stranger_connections: 256,
+        }
+    }
+}
+
+fn sip_limits(table: &mut Table<'_, '_>) -> SipLimits {
+    let default = SipLimits::default();
+    let strangers = match table.or("strangers", "answer".to_owned()).as_str() {
+        "answer" => Unserved::Answer,
+        "silence" => Unserved::Silence,
+        other => {
+            table.mistake(
+                "strangers",
+                format!("{other:?} is neither of its two words; write \"answer\" or \"silence\""),
+            );
+            default.strangers
+        }
+    };
+    SipLimits {
+        strangers,
+        stranger_rate: table.number("stranger_rate", default.stranger_rate, 1..=1_000),
+        max_connections: table.number("max_connections", default.max_connections, 16..=100_000),
+        max_stranger_connections: table.number(
+            "max_stranger_connections",
+            default.max_stranger_connections,
+            0..=10_000,
+        ),
+    }
+}
+
+pub(super) fn sip(table: &mut Table<'_, '_>) -> (Vec<Listen>, PathBuf, SipLimits) {
     const WHAT: &str = "an address such as \"udp:0.0.0.0:5060\" or \"tcp:[::]:5060\"";
     let listen = table.parsed_list("listen", WHAT);
     if listen.is_none() {
@@ -65,6 +117,7 @@ pub(super) fn sip(table: &mut Table<'_, '_>) -> (Vec<Listen>, PathBuf) {
     (
         listen.unwrap_or_default(),
         table.or("trunks", PathBuf::from("sip-config")),
+        sip_limits(table),
     )
 }
 
