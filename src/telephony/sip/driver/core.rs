@@ -237,6 +237,11 @@ impl Core {
     fn on_event(&mut self, now: Instant, key: CallKey, event: CallEvent) {
         let is_last = event.is_last();
         let Some(events) = self.events.get(&key) else { return };
+        // Keys that come faster than anybody can press them leave room for what the call must not miss.
+        if matches!(event, CallEvent::Info { .. }) && events.capacity() <= EVENTS / 2 {
+            tracing::debug!("a key is dropped because too many of one call wait");
+            return;
+        }
         let is_full = matches!(events.try_send(event), Err(mpsc::error::TrySendError::Full(_)));
         if is_last || is_full {
             self.events.remove(&key);

@@ -16,7 +16,7 @@
 //! | bytes to a TCP peer | `connections::WRITES` | the peer does not read: its connection is closed |
 //! | TCP connections | `ConnectionLimits` | the newcomer is closed, or the oldest of the strangers' ([`connections`]) |
 //! | new calls to the call layer | `CALLS` | 503 with Retry-After |
-//! | events of one call | `EVENTS` | nobody listens: the call is hung up |
+//! | events of one call | `EVENTS` | keys of INFO are dropped when half of it is taken; when it is full, nobody listens: the call is hung up |
 //! | commands of the call layer | `COMMANDS` | the command waits |
 
 mod bind;
