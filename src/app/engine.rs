@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::backstage::{self, Backstage};
-use super::{file_handles, flows, metrics, trunks, voices};
+use super::{core_dumps, file_handles, flows, metrics, trunks, voices};
 use crate::api::admin::Admin;
 use crate::call::metrics::Metrics;
 use crate::call::record::CallRecords;
@@ -58,6 +58,7 @@ impl Engine {
     /// # Errors
     /// Says which file, port or setting is in the way; nothing is left running then.
     pub async fn start(config: &Config) -> anyhow::Result<Self> {
+        core_dumps::forbid();
         let max_connections = file_handles::raise(config.calls.max, config.sip_limits.max_connections);
         let backstage = backstage::open(config).await?;
         let recovered = backstage

@@ -6,10 +6,11 @@
 //! | [`backstage`] | database, peppers, targets and services |
 //! | [`voices`], [`flows`], [`trunks`] | prompts and engines, call flows, trunk files |
 //! | [`metrics`] | what is scraped |
-//! | [`file_handles`] | the limit of open files |
+//! | [`file_handles`], [`core_dumps`] | the limit of open files, and no memory on disk |
 //! | [`demo_data`], [`demo_caller`] | people and systems for demonstrations, and somebody who calls |
 
 pub mod backstage;
+pub mod core_dumps;
 pub mod demo_caller;
 pub mod demo_data;
 pub mod engine;
