@@ -11,11 +11,14 @@ use std::process::Command;
 use passline::call::phone::vocabulary::Word;
 use passline::call::phone::{Dialling, KeyPath};
 use passline::identity::keypad;
+use passline::secret::Secret;
 use passline::telephony::codec::Codec;
+use passline::telephony::sip::Credentials;
 
 use crate::support::caller::{self, Caller, told};
 use crate::support::database::Database;
 use crate::support::server::{House, PASSLINE, Settings};
+use crate::support::wire::{SDP, Wire, request, sdp};
 
 const NUMBER: &str = "93175820461";
 const ANSWER: &str = "730418295166";
@@ -315,6 +318,90 @@ fn nothing_that_was_keyed_answered_or_read_out_is_kept_anywhere() {
     assert_eq!(whole.count(), 1, "{heard:?}");
 
     assert_finds_what_is_planted(&house, &canaries);
+}
+
+const TRUNK_PASSWORD: &str = "pelican-4417-harbour";
+const CALLING: &str = "15550138264";
+const SRTP_KEY: &str = "WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz";
+
+/// The trace of messages is for whoever connects a trunk: it must help, and tell nothing.
+#[test]
+fn the_trace_of_messages_shows_no_credentials_numbers_or_bodies() {
+    let trunk = format!(
+        "networks = [\"127.0.0.1\"]\n[digest]\nrealm = \"pbx\"\n[[digest.users]]\nname = \"u\"\n\
+         password = \"{TRUNK_PASSWORD}\"\n[[called]]\nnumber = \"*\"\ndialplan = \"reset\"\n"
+    );
+    let house = House::new(&Settings {
+        trunk: Some(&trunk),
+        log_level: Some("trace"),
+        ..Settings::default()
+    });
+    let server = house.serve();
+    let dialling = |keys| Dialling {
+        caller: Some(format!("sip:+{CALLING}@127.0.0.1")),
+        credentials: Some(Credentials {
+            username: "u".to_owned(),
+            password: Secret::new(TRUNK_PASSWORD.to_owned()),
+        }),
+        keys,
+        ..Dialling::default()
+    };
+    let uri = format!("sip:100@{}", server.udp);
+    for keys in [KeyPath::InfoRelay, KeyPath::InfoBare, KeyPath::Event] {
+        let mut caller = Caller::dial_with(&uri, server.udp, dialling(keys));
+        caller.press(&format!("{NUMBER}#"));
+        server.wait_for_step("ask_question");
+        caller.hang_up();
+        server.wait_until_idle();
+    }
+    // Keys of SRTP are refused with the whole offer, in whatever state it is.
+    let wire = Wire::on("127.0.0.1");
+    let offer = sdp(wire.address()).replace("RTP/AVP", "RTP/SAVP")
+        + &format!("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{SRTP_KEY}\r\n");
+    assert_eq!(
+        wire.ask(server.udp, &request("INVITE", wire.address(), SDP, &offer)),
+        401
+    );
+    let limits = fs::read_to_string(format!("/proc/{}/limits", server.pid())).expect("it runs");
+    let core = limits
+        .lines()
+        .find(|line| line.starts_with("Max core file size"))
+        .expect("a limit");
+    assert_eq!(
+        core.split_whitespace().rev().nth(1),
+        Some("0"),
+        "memory on disk: {core}"
+    );
+
+    let log = server.log();
+    for told in [
+        "SIP message received",
+        "SIP message sent",
+        "sip.start=\"INFO",
+        "401 Unauthorized",
+        "200 OK",
+    ] {
+        assert!(log.contains(told), "{told} is not in the trace");
+    }
+    let traced = |line: &&str| line.contains("TRACE") && line.contains("sip.credentials=true");
+    assert!(log.lines().any(|line| traced(&line)));
+    server.stop();
+    let trunk_file = house.path().join("trunks/test.toml");
+    fs::remove_file(trunk_file).expect("it was there");
+    let canaries = [
+        canary("the password of the trunk", TRUNK_PASSWORD),
+        canary("a response of digest authentication", "response="),
+        canary("a nonce", "nonce="),
+        canary("what was keyed", NUMBER),
+        canary("a key of INFO", "Signal="),
+        canary("a key of SRTP", SRTP_KEY),
+    ];
+    let nothing: [String; 0] = [];
+    assert_eq!(search(house.path(), &canaries), nothing);
+    // The calling number is in the records of calls and nowhere else; there it counts against guessing.
+    let outside = search(house.path(), &[canary("the calling number", CALLING)]);
+    let database = house.path().join("data/passline.db").display().to_string();
+    assert!(outside.iter().all(|place| place.contains(&database)), "{outside:?}");
 }
 
 /// A search that finds nothing proves something only if it would find what is there.

@@ -7,6 +7,7 @@ pub(crate) mod database;
 pub(crate) mod second_opinion;
 pub(crate) mod server;
 pub(crate) mod sipp;
+pub(crate) mod wire;
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};

@@ -40,6 +40,8 @@ pub(crate) struct Settings<'a> {
     pub trunk: Option<&'a str>,
     /// SIP addresses, if not UDP and TCP on 127.0.0.1.
     pub listen: Option<&'a str>,
+    /// Added to the `[sip]` section.
+    pub sip: &'a str,
     /// Log level, if not `debug`.
     pub log_level: Option<&'a str>,
     /// What is replaced in the stock flow.
@@ -53,6 +55,7 @@ impl Settings<'_> {
         let listen = self.listen.unwrap_or("\"udp:127.0.0.1:0\", \"tcp:127.0.0.1:0\"");
         let level = format!("level = \"{}\"", self.log_level.unwrap_or("debug"));
         let mut text = include_str!("../../../demo/passline.toml")
+            .replace("[sip]\n", &format!("[sip]\n{}", self.sip))
             .replace("{listen}", listen)
             .replace("{prompts}", &root().join("prompts").to_string_lossy())
             .replace("{dialplans}", "dialplans")
@@ -326,6 +329,11 @@ impl Server {
         wait_for("the end of all calls", Duration::from_secs(30), || {
             self.calls().is_empty().then_some(())
         });
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends a signal.
