@@ -85,7 +85,7 @@ impl Metrics {
         );
         registry.register(
             "rtp_ticks_late",
-            "RTP packets sent more than 2 ms late",
+            "Times that RTP was a whole packet time late or more",
             self.late_ticks.clone(),
         );
     }

@@ -12,7 +12,8 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::identity::ids::CallId;
-use crate::service::{CallEnd, CallEntry, CallStart, ServiceError, Services};
+use crate::service::{CallEnd, CallEntry, CallMedia, CallStart, RemoteReception, ServiceError, Services};
+use crate::telephony::media::SessionStats;
 
 /// Beginnings and ends that may wait: a second of a very busy machine.
 const QUEUE: usize = 2_048;
@@ -66,6 +67,23 @@ impl CallRecords {
         if self.0.send(entry).await.is_err() {
             tracing::error!("a call record is lost: its writer has stopped");
         }
+    }
+}
+
+/// What the record says about the media of a call: loss and jitter here, and what the far end reported.
+pub(super) fn media(codec: &str, stats: &SessionStats) -> CallMedia {
+    CallMedia {
+        codec: codec.to_owned(),
+        sent: stats.sent,
+        received: stats.received.received,
+        lost: stats.received.lost,
+        jitter: stats.received.jitter,
+        remote: (stats.remote_reports > 0).then_some(RemoteReception {
+            fraction_lost: stats.remote_fraction_lost,
+            lost: stats.remote_lost,
+            jitter: stats.remote_jitter,
+            round_trip: stats.round_trip,
+        }),
     }
 }
 

@@ -81,6 +81,7 @@ struct Talk {
     playing: Option<(PlaybackId, dialplan::PlaybackId)>,
     /// When the last prompt was heard to its end, unless a key has come since.
     finished: Option<Instant>,
+    codec: &'static str,
     on_hold: bool,
     /// Whether the next ACK must answer an offer of ours.
     offered: bool,
@@ -109,6 +110,8 @@ enum Happened {
 pub(super) struct Left {
     pub(super) reason: Reason,
     pub(super) last_step: String,
+    /// The codec that was agreed last.
+    pub(super) codec: &'static str,
     pub(super) stats: Option<SessionStats>,
     /// The visit, if an operation has begun one, and who was verified in it.
     pub(super) known: Arc<Known>,
@@ -120,6 +123,7 @@ impl Left {
         Self {
             reason,
             last_step: String::new(),
+            codec: "none",
             stats,
             known: Arc::default(),
         }
@@ -144,7 +148,8 @@ impl<'a> Session<'a> {
         entry: &'a mut Entry,
         metrics: &'a Metrics,
     ) -> Self {
-        entry.set_codec(codec_name(&line.agreed));
+        let codec = codec_name(&line.agreed);
+        entry.set_codec(codec);
         Self {
             call: line.call,
             media: line.media,
@@ -161,6 +166,7 @@ impl<'a> Session<'a> {
                 slots: Slots::default(),
                 playing: None,
                 finished: None,
+                codec,
                 on_hold: line.agreed.is_on_hold(),
                 offered: false,
             },
@@ -186,6 +192,7 @@ impl<'a> Session<'a> {
         Left {
             reason,
             last_step,
+            codec: self.talk.codec,
             stats: self.media.close().await,
             known: self.known,
         }
@@ -413,7 +420,8 @@ impl<'a> Session<'a> {
     }
 
     fn reconfigure(&mut self, agreed: Negotiated) {
-        self.entry.set_codec(codec_name(&agreed));
+        self.talk.codec = codec_name(&agreed);
+        self.entry.set_codec(self.talk.codec);
         let held = agreed.is_on_hold();
         self.try_media(self.media.reconfigure(agreed));
         if held != self.talk.on_hold {

@@ -17,7 +17,7 @@ use tracing::Instrument as _;
 use super::metrics::Metrics;
 use super::negotiation::{Negotiation, status_of};
 use super::operations::{Conversation, Readback};
-use super::record::CallRecords;
+use super::record::{self, CallRecords};
 use super::registry::{Entry, NewCall, Refused, Registry};
 use super::session::{Left, Line, Reason, Session, cause_word};
 use super::voice::{Labels, Voice};
@@ -133,6 +133,8 @@ async fn take(house: Arc<House>, id: CallId, info: CallInfo, mut call: Call) {
         step = %left.last_step,
         length_ms = length.as_millis(),
         rtp.sent = left.stats.map_or(0, |stats| stats.sent),
+        rtp.lost = left.stats.map_or(0, |stats| stats.received.lost),
+        rtp.remote_lost = left.stats.map_or(0, |stats| stats.remote_lost),
         "call over"
     );
 }
@@ -287,7 +289,7 @@ async fn talk(
         trunk: info.trunk.clone(),
         caller: Some(info.caller.expose().to_owned()).filter(|caller| !caller.is_empty()),
     };
-    let recorder = record(house, id, &line);
+    let recorder = start_recording(house, id, &line);
     let conversation = Conversation::new(house.services.clone(), arrival, Arc::clone(&voice), house.readback);
     let left = Session::new(line, flow, conversation, voice, entry, &house.metrics)
         .run()
@@ -299,6 +301,7 @@ async fn talk(
         user: left.known.user.get().map(ToString::to_string),
         last_step: Some(left.last_step.clone()),
         reason: left.reason.0.to_owned(),
+        media: left.stats.as_ref().map(|stats| record::media(left.codec, stats)),
     };
     if let Some(visit) = left.known.visit.get() {
         end_visit(visit).await;
@@ -311,7 +314,7 @@ async fn talk(
 }
 
 /// Begins to record the call, if calls are recorded. One that cannot be recorded is served all the same.
-fn record(house: &House, id: CallId, line: &Line<'_>) -> Option<Recorder> {
+fn start_recording(house: &House, id: CallId, line: &Line<'_>) -> Option<Recorder> {
     let file = house.recordings.as_ref()?.join(format!("{id}.wav"));
     let recording = Recorder::start(&file, Seat::System, monotonic());
     match recording.map(|(recorder, tap)| (recorder, line.media.record(Some(tap)))) {

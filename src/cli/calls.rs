@@ -1,4 +1,5 @@
-//! `passline calls`: the calls in progress, asked of a running `passline serve` over its operators' port.
+//! `passline calls`: the calls in progress, asked of a running `passline serve` over its operators' port; and those that
+//! are over, see [`super::call_records`].
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -6,14 +7,19 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::{ConfigArgs, output};
+use super::{ConfigArgs, call_records, output};
 use crate::config;
 use crate::secret::masked;
 use crate::time::{Clock as _, SystemClock, Timestamp};
 
 /// Show the calls in progress: which step each one is in and for how long, never what was keyed.
+///
+/// Calls that are over are in the database: `passline calls past`, `passline calls show`.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
+    #[command(subcommand)]
+    records: Option<call_records::Command>,
     #[command(flatten)]
     config: ConfigArgs,
     /// Address of the operators' port, instead of the one in the configuration.
@@ -43,6 +49,9 @@ struct Call {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if let Some(records) = &args.records {
+        return call_records::run(records);
+    }
     let admin = match args.admin {
         Some(address) => address,
         None => config::admin_address(&args.config.config)?,

@@ -8,6 +8,7 @@
 
 mod audit;
 mod call;
+mod call_records;
 mod calls;
 mod check;
 mod completion;

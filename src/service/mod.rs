@@ -74,7 +74,7 @@ pub use unlock::Unlocked;
 pub use verify::{Answered, NextQuestion};
 pub use visit::Visit;
 
-pub use crate::store::call::{CallEnd, CallRecord, CallStart};
+pub use crate::store::call::{CallEnd, CallMedia, CallRecord, CallStart, RemoteReception};
 pub use call_record::CallEntry;
 
 use crate::identity::answer_hash::AnswerHasher;

@@ -1,8 +1,22 @@
 //! Call records: who called when, how far they came, why it ended. Never what they keyed.
 
+use std::time::Duration;
+
 use super::many::{ROWS, is_kept, rows};
 use super::{StoreError, Transaction};
 use crate::time::Timestamp;
+
+/// Every column of a [`Row`].
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "select id, door, trunk, dialplan, caller, called, started_ms, answered_ms, ended_ms, visit_id, user_id, ",
+            "last_step, end_reason, codec, rtp_sent, rtp_received, rtp_lost, rtp_jitter_us, remote_fraction_lost, ",
+            "remote_lost, remote_jitter_us, round_trip_us from calls ",
+            $rest
+        )
+    };
+}
 
 /// What is known when a call begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,8 +50,40 @@ pub struct CallEnd {
     pub user: Option<String>,
     /// The step of the call flow it was in.
     pub last_step: Option<String>,
-    /// Why it ended, as one word: `hangup`, `caller`, `media_lost`, ...
+    /// Why it ended, as one word: `completed`, `caller_hung_up`, `media_lost`, ...
     pub reason: String,
+    /// How its audio was, if there was any.
+    pub media: Option<CallMedia>,
+}
+
+/// How the audio of a call was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallMedia {
+    /// The codec that was agreed last.
+    pub codec: String,
+    /// RTP packets sent.
+    pub sent: u64,
+    /// RTP packets received.
+    pub received: u64,
+    /// RTP packets that did not arrive here.
+    pub lost: u64,
+    /// Interarrival jitter here (RFC 3550 section 6.4.1).
+    pub jitter: Duration,
+    /// What the far end said last about what we sent; `None` if it never did.
+    pub remote: Option<RemoteReception>,
+}
+
+/// A report block of the far end (RFC 3550 section 6.4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RemoteReception {
+    /// Loss since its report before, in 1/256.
+    pub fraction_lost: u8,
+    /// Packets that did not arrive there; below zero when packets arrived twice.
+    pub lost: i32,
+    /// Interarrival jitter there.
+    pub jitter: Duration,
+    /// Round trip, if a report answered one of ours.
+    pub round_trip: Option<Duration>,
 }
 
 /// A call record.
@@ -95,12 +141,18 @@ async fn complete(tx: &mut Transaction, calls: &[(String, CallEnd)]) -> Result<(
     // The casts are for PostgreSQL, which takes a column of nulls for text.
     let statement = format!(
         "update calls set answered_ms = cast(ends.column2 as bigint), ended_ms = cast(ends.column3 as bigint), \
-         visit_id = ends.column4, user_id = ends.column5, last_step = ends.column6, end_reason = ends.column7 \
+         visit_id = ends.column4, user_id = ends.column5, last_step = ends.column6, end_reason = ends.column7, \
+         codec = ends.column8, rtp_sent = cast(ends.column9 as bigint), rtp_received = cast(ends.column10 as bigint), \
+         rtp_lost = cast(ends.column11 as bigint), rtp_jitter_us = cast(ends.column12 as bigint), \
+         remote_fraction_lost = cast(ends.column13 as bigint), remote_lost = cast(ends.column14 as bigint), \
+         remote_jitter_us = cast(ends.column15 as bigint), round_trip_us = cast(ends.column16 as bigint) \
          from (values {}) as ends where calls.id = ends.column1 and calls.ended_ms is null",
-        rows(calls.len(), 7)
+        rows(calls.len(), 16)
     );
     let mut query = sqlx::query(sqlx::AssertSqlSafe(statement)).persistent(is_kept(calls.len()));
     for (id, end) in calls {
+        let media = end.media.as_ref();
+        let remote = media.and_then(|media| media.remote);
         query = query
             .bind(id)
             .bind(end.answered.map(Timestamp::as_millis))
@@ -108,7 +160,16 @@ async fn complete(tx: &mut Transaction, calls: &[(String, CallEnd)]) -> Result<(
             .bind(&end.visit)
             .bind(&end.user)
             .bind(&end.last_step)
-            .bind(&end.reason);
+            .bind(&end.reason)
+            .bind(media.map(|media| media.codec.clone()))
+            .bind(media.map(|media| count(media.sent)))
+            .bind(media.map(|media| count(media.received)))
+            .bind(media.map(|media| count(media.lost)))
+            .bind(media.map(|media| micros(media.jitter)))
+            .bind(remote.map(|remote| i64::from(remote.fraction_lost)))
+            .bind(remote.map(|remote| i64::from(remote.lost)))
+            .bind(remote.map(|remote| micros(remote.jitter)))
+            .bind(remote.and_then(|remote| remote.round_trip).map(micros));
     }
     query.execute(tx.connection()).await?;
     Ok(())
@@ -119,15 +180,32 @@ async fn complete(tx: &mut Transaction, calls: &[(String, CallEnd)]) -> Result<(
 /// # Errors
 /// When the database fails.
 pub async fn latest(tx: &mut Transaction, before: Timestamp, limit: u32) -> Result<Vec<CallRecord>, StoreError> {
-    let rows: Vec<Row> = sqlx::query_as(
-        "select id, door, trunk, dialplan, caller, called, started_ms, answered_ms, ended_ms, visit_id, user_id, \
-         last_step, end_reason from calls where started_ms < $1 order by started_ms desc, id limit $2",
-    )
-    .bind(before.as_millis())
-    .bind(i64::from(limit))
-    .fetch_all(tx.connection())
-    .await?;
+    let rows: Vec<Row> = sqlx::query_as(select!("where started_ms < $1 order by started_ms desc, id limit $2"))
+        .bind(before.as_millis())
+        .bind(i64::from(limit))
+        .fetch_all(tx.connection())
+        .await?;
     Ok(rows.into_iter().map(CallRecord::from).collect())
+}
+
+/// The record of one call.
+///
+/// # Errors
+/// When the database fails.
+pub async fn find(tx: &mut Transaction, id: &str) -> Result<Option<CallRecord>, StoreError> {
+    let row: Option<Row> = sqlx::query_as(select!("where id = $1"))
+        .bind(id)
+        .fetch_optional(tx.connection())
+        .await?;
+    Ok(row.map(CallRecord::from))
+}
+
+fn count(packets: u64) -> i64 {
+    i64::try_from(packets).unwrap_or(i64::MAX)
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
 #[derive(sqlx::FromRow)]
@@ -145,10 +223,43 @@ struct Row {
     user_id: Option<String>,
     last_step: Option<String>,
     end_reason: Option<String>,
+    codec: Option<String>,
+    rtp_sent: Option<i64>,
+    rtp_received: Option<i64>,
+    rtp_lost: Option<i64>,
+    rtp_jitter_us: Option<i64>,
+    remote_fraction_lost: Option<i64>,
+    remote_lost: Option<i64>,
+    remote_jitter_us: Option<i64>,
+    round_trip_us: Option<i64>,
+}
+
+impl Row {
+    fn media(&self) -> Option<CallMedia> {
+        let unsigned = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok()).unwrap_or_default();
+        let span = |value: Option<i64>| Duration::from_micros(unsigned(value));
+        Some(CallMedia {
+            codec: self.codec.clone()?,
+            sent: unsigned(self.rtp_sent),
+            received: unsigned(self.rtp_received),
+            lost: unsigned(self.rtp_lost),
+            jitter: span(self.rtp_jitter_us),
+            remote: self.remote_fraction_lost.map(|fraction| RemoteReception {
+                fraction_lost: u8::try_from(fraction).unwrap_or(u8::MAX),
+                lost: self
+                    .remote_lost
+                    .and_then(|lost| i32::try_from(lost).ok())
+                    .unwrap_or_default(),
+                jitter: span(self.remote_jitter_us),
+                round_trip: self.round_trip_us.map(|value| span(Some(value))),
+            }),
+        })
+    }
 }
 
 impl From<Row> for CallRecord {
     fn from(row: Row) -> Self {
+        let media = row.media();
         Self {
             start: CallStart {
                 id: row.id,
@@ -166,6 +277,7 @@ impl From<Row> for CallRecord {
                 user: row.user_id,
                 last_step: row.last_step,
                 reason: row.end_reason.unwrap_or_default(),
+                media,
             }),
         }
     }

@@ -42,6 +42,43 @@ fn end_of_last_call(house: &House) -> Vec<String> {
         .remove(0)
 }
 
+/// Loss and jitter are known in both directions: both telephones report every five seconds.
+fn assert_media_in_the_record(house: &House) {
+    let shown = house.run(&["calls", "show", "--json"]);
+    let record: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap_or_else(|_| panic!("{shown:?}"));
+    assert_eq!(
+        (&record["reason"], &record["trunk"]),
+        (&"completed".into(), &"test".into())
+    );
+    let media = &record["media"];
+    assert_eq!(
+        (&media["codec"], &media["lost"]),
+        (&"PCMU".into(), &0.into()),
+        "{record}"
+    );
+    assert!(
+        media["sent"].as_u64() > Some(500) && media["received"].as_u64() > Some(500),
+        "{record}"
+    );
+    assert_eq!(
+        (&media["remote"]["lost"], &media["remote"]["fraction_lost"]),
+        (&0.into(), &0.0.into())
+    );
+    for figure in [
+        &media["jitter_ms"],
+        &media["remote"]["jitter_ms"],
+        &media["remote"]["round_trip_ms"],
+    ] {
+        assert!(figure.as_f64().is_some_and(|millis| millis < 1_000.0), "{record}");
+    }
+    let id = record["id"].as_str().expect("an id");
+    let shown = house.run(&["calls", "show", id]);
+    let text = String::from_utf8_lossy(&shown.stdout);
+    assert!(text.contains("PCMU") && text.contains("round trip"), "{text}");
+    let past = house.run(&["calls", "past", "--last", "1"]);
+    assert!(String::from_utf8_lossy(&past.stdout).contains(id), "{past:?}");
+}
+
 #[test]
 fn a_caller_gets_a_new_password_everywhere_and_the_old_one_is_refused() {
     let house = House::new(&Settings {
@@ -318,6 +355,7 @@ fn wrong_keys_are_told_and_then_end_the_call() {
     caller.hear_hang_up();
     server.stop();
     assert_eq!(end_of_last_call(&house), ["completed", "too_many_wrong_keys"]);
+    assert_media_in_the_record(&house);
 }
 
 #[test]

@@ -243,7 +243,7 @@ async fn a_worker_that_died_leaves_its_deliveries_to_the_next() {
 async fn call_records_have_a_beginning_and_an_end() {
     use crate::identity::ids::CallId;
     use crate::service::CallEntry;
-    use crate::store::call::{CallEnd, CallStart};
+    use crate::store::call::{CallEnd, CallMedia, CallStart, RemoteReception};
 
     let house = House::build().await;
     let id = house.services.draw(|rng| CallId::generate(START, rng));
@@ -264,7 +264,20 @@ async fn call_records_have_a_beginning_and_an_end() {
         visit: Some(id.to_string()),
         user: None,
         last_step: Some("goodbye".to_owned()),
-        reason: "hangup".to_owned(),
+        reason: "completed".to_owned(),
+        media: Some(CallMedia {
+            codec: "PCMA".to_owned(),
+            sent: 3_000,
+            received: 2_990,
+            lost: 10,
+            jitter: Duration::from_micros(1_250),
+            remote: Some(RemoteReception {
+                fraction_lost: 12,
+                lost: -3,
+                jitter: Duration::from_micros(875),
+                round_trip: Some(Duration::from_millis(42)),
+            }),
+        }),
     };
     let ended = CallEntry::Ended(id, end.clone());
     house.services.record_calls(&[ended]).await.unwrap();
@@ -299,6 +312,7 @@ async fn many_call_records_go_together_and_all_of_them_or_none() {
         user: None,
         last_step: None,
         reason: "hangup".to_owned(),
+        media: None,
     };
     let ids: Vec<CallId> = (0..200)
         .map(|_| house.services.draw(|rng| CallId::generate(START, rng)))

@@ -84,6 +84,7 @@ impl Reporter {
                 RtcpPacket::Other => continue,
             };
             for block in blocks.filter(|block| block.ssrc == ssrc) {
+                stats.remote_reports += 1;
                 stats.remote_fraction_lost = block.fraction_lost;
                 stats.remote_lost = block.cumulative_lost;
                 stats.remote_jitter = Duration::from_micros(u64::from(block.jitter) * 125);

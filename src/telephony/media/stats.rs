@@ -46,6 +46,8 @@ pub struct SessionStats {
     pub rtcp_received: u64,
     /// RTCP BYEs received; they end nothing.
     pub rtcp_goodbyes: u32,
+    /// Report blocks of the far end about what we send; the four figures below come from the last one.
+    pub remote_reports: u64,
     /// Loss that the far end sees, in 1/256, in its last report.
     pub remote_fraction_lost: u8,
     /// Packets that the far end says it lost.
