@@ -5,7 +5,7 @@
 //!                  503                        404             503       488 / 400
 //! ```
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +29,7 @@ use crate::secret::masked;
 use crate::service::{Arrival, CallEnd, CallStart, Services, Visit};
 use crate::speech::{Language, Speech};
 use crate::telephony::media::{FirstSend, MediaEngine, MediaError, Recorder, Seat, SessionConfig};
-use crate::telephony::sdp::Refusal;
+use crate::telephony::sdp::{Negotiated, Refusal};
 use crate::telephony::sip::{Call, CallEvent, CallInfo, IncomingCall};
 use crate::time::{Clock, Timestamp, monotonic};
 
@@ -194,15 +194,11 @@ async fn answer<'a>(house: &House, info: &CallInfo, call: &'a mut Call) -> Resul
         },
     };
     let (events, media_events) = mpsc::channel(MEDIA_EVENTS);
-    let third_party = agreed.remote_rtp.is_some_and(|remote| remote.ip() != info.source.ip());
     let config = SessionConfig {
         media_timeout: house.media_timeout,
-        // Media for a host that did not signal waits until that host was heard.
-        first_send: if third_party {
-            FirstSend::AfterHearing
-        } else {
-            FirstSend::AtOnce
-        },
+        pinned: Arc::clone(&info.media.networks),
+        key_moment: info.media.key_moment,
+        first_send: first_send(info, &agreed),
         ..SessionConfig::default()
     };
     let media = match house.media.open(lease, config, agreed.clone(), events) {
@@ -219,6 +215,22 @@ async fn answer<'a>(house: &House, info: &CallInfo, call: &'a mut Call) -> Resul
         negotiation,
         agreed,
     })
+}
+
+/// Media for a host that neither signalled nor is named in the trunk's file waits until that host was heard.
+fn first_send(info: &CallInfo, agreed: &Negotiated) -> FirstSend {
+    let known = |ip: IpAddr| {
+        ip == info.source.ip()
+            || info
+                .media
+                .networks
+                .iter()
+                .any(|network| network.contains(&ip.to_canonical()))
+    };
+    match agreed.remote_rtp {
+        Some(remote) if !known(remote.ip()) => FirstSend::AfterHearing,
+        _ => FirstSend::AtOnce,
+    }
 }
 
 async fn ring_and_answer(call: &Call, sdp: String) -> Result<(), Failed> {

@@ -18,8 +18,18 @@ mod sender;
 
 pub use event::{EVENT_LEN, EventPacket};
 pub use merge::{PressMerger, PressSource};
-pub use receiver::{EventReceiver, KeyUpdate};
+pub use receiver::{EventReceiver, KeyUpdate, SILENT_PACKETS};
 pub use sender::{EventToSend, KeyQueueFull, KeySender};
+
+/// Which moment of a press counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum KeyMoment {
+    /// The key goes down: the first packet of its event.
+    #[default]
+    Press,
+    /// The key goes up: its end packet, or silence. For gateways that begin an event before they are sure of the tone.
+    Release,
+}
 
 #[cfg(test)]
 mod tests;

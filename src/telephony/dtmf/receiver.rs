@@ -20,7 +20,8 @@
 //! | only an end packet arrives | a press |
 //! | marker missing, or end packets of another duration | nothing depends on them |
 //!
-//! There is no timer for a lost end: [`super::PressMerger`] counts from the last packet of a press.
+//! A key is up with its first end packet, with the next press, or after [`SILENT_PACKETS`] packet times without a sign of
+//! it ([`EventReceiver::poll_silence`]). What comes of it later is still the same press.
 
 use std::time::{Duration, Instant};
 
@@ -43,11 +44,16 @@ const NEAR_LIMIT: u16 = 0xe000;
 /// After this much time sequence numbers no longer tell what came first: they wrap after 11 minutes.
 const FORGET_ORDER: Duration = Duration::from_secs(30);
 
+/// A key that was not heard of for this many packet times is up: all its end packets were lost, or never sent.
+pub const SILENT_PACKETS: u32 = 3;
+
 /// What an event packet meant.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum KeyUpdate {
     /// A key went down. The key before it is up, whether or not that was told.
     Pressed(Digit),
+    /// A key was pressed and is up again: its packets were overtaken by those of a later one, which nothing changes for.
+    Overtaken(Digit),
     /// The key is still down.
     Held(Digit),
     /// The key went up.
@@ -72,7 +78,10 @@ struct Press {
     sequence: u16,
     /// The longest seen in this segment.
     duration: u16,
+    /// An end packet came.
     ended: bool,
+    /// It was told that the key is up.
+    released: bool,
     /// By how much the timestamp moves per packet, if it does.
     move_per_packet: u32,
     seen_at: Instant,
@@ -113,7 +122,17 @@ impl EventReceiver {
         }
         self.presses[0] = Some(Press::new(digit, header, packet, now));
         self.presses[..REMEMBERED - 1].rotate_left(1);
-        Some(KeyUpdate::Pressed(digit))
+        Some(KeyUpdate::Overtaken(digit))
+    }
+
+    /// To be called from time to time: whether the key that was pressed last is up because nothing was heard of it.
+    pub fn poll_silence(&mut self, now: Instant, packet_time: Duration) -> Option<KeyUpdate> {
+        let newest = self.presses[REMEMBERED - 1].as_mut().filter(|press| !press.released)?;
+        if now.saturating_duration_since(newest.seen_at) <= packet_time * SILENT_PACKETS {
+            return None;
+        }
+        newest.released = true;
+        Some(KeyUpdate::Released(newest.digit))
     }
 }
 
@@ -136,6 +155,7 @@ impl Press {
             sequence: header.sequence,
             duration: packet.duration,
             ended: packet.end,
+            released: false,
             move_per_packet: USUAL_MOVE,
             seen_at: now,
         }
@@ -196,15 +216,17 @@ impl Press {
         self.timestamp = header.timestamp;
         self.sequence = header.sequence;
         self.seen_at = now;
-        if self.ended {
+        let is_repeat = self.ended && self.released;
+        self.ended |= packet.end;
+        if is_repeat {
             return None;
         }
-        self.ended = packet.end;
-        Some(if packet.end {
-            KeyUpdate::Released(self.digit)
-        } else {
-            KeyUpdate::Held(self.digit)
-        })
+        if self.released || !self.ended {
+            // Down, or down again after an outage that was taken for its end.
+            return Some(KeyUpdate::Held(self.digit));
+        }
+        self.released = true;
+        Some(KeyUpdate::Released(self.digit))
     }
 
     /// Whether a late packet is one of this press: by its timestamp, or as a neighbour of its first packets.
@@ -504,12 +526,79 @@ mod tests {
     fn a_press_overtaken_as_a_whole_is_not_lost() {
         let mut line = Line::new();
         line.send(true, 9, 2_080, on(6, 160));
-        assert_eq!(line.send(true, 1, 800, on(5, 160)), Some(KeyUpdate::Pressed(Digit::D5)));
+        assert_eq!(
+            line.send(true, 1, 800, on(5, 160)),
+            Some(KeyUpdate::Overtaken(Digit::D5))
+        );
         assert_eq!(line.send(false, 2, 800, end(5, 320)), None);
         assert_eq!(
             line.send(false, 10, 2_080, on(6, 320)),
             Some(KeyUpdate::Held(Digit::D6))
         );
+    }
+
+    /// 50 ms on, 50 ms off at a packet time of 10 ms, as fast as a telephone dials by itself.
+    #[test]
+    fn fast_double_presses_stay_two() {
+        for marker in [true, false] {
+            let press = |sequence: u16, timestamp: u32| {
+                let mut packets: Vec<_> = (1..5u16)
+                    .map(|n| (marker && n == 1, sequence + n, timestamp, on(5, n * 80)))
+                    .collect();
+                packets.extend((5..8).map(|n| (false, sequence + n, timestamp, end(5, 400))));
+                packets
+            };
+            let packets = [press(0, 800), press(10, 1_600)].concat();
+            assert_eq!(Line::new().presses(&packets), 2, "marker {marker}");
+        }
+    }
+
+    /// Events on the clock of another codec: 48 kHz, as beside Opus, so durations wrap after 1.4 seconds.
+    #[test]
+    fn another_clock_than_that_of_the_audio_is_still_one_press_each() {
+        let mut packets = Vec::new();
+        for press in 0..3u16 {
+            let begin = u32::from(press) * 144_000;
+            for n in 1..=100u32 {
+                let (segment, duration) = (n * 960 / 0xffff, n * 960 % 0xffff);
+                let payload = if n == 100 {
+                    end(5, duration as u16)
+                } else {
+                    on(5, duration as u16)
+                };
+                packets.push((n == 1, press * 150 + n as u16, begin + segment * 0xffff, payload));
+            }
+        }
+        assert_eq!(Line::new().presses(&packets), 3);
+        let slow: Vec<_> = (0..3u16)
+            .flat_map(|press| {
+                // 8 kHz events beside audio whose timestamps run at 48 kHz.
+                let timestamp = u32::from(press) * 48_000;
+                (1..=4u16).map(move |n| (n == 1, press * 50 + n, timestamp, on(6, n * 160)))
+            })
+            .collect();
+        assert_eq!(Line::new().presses(&slow), 3);
+    }
+
+    #[test]
+    fn silence_ends_a_key_once_and_what_comes_later_is_the_same_press() {
+        let mut line = Line::new();
+        let packet_time = Duration::from_millis(20);
+        line.send(true, 1, 800, on(5, 160));
+        let last = line.start + Duration::from_millis(20);
+        assert_eq!(line.receiver.poll_silence(last + 3 * packet_time, packet_time), None);
+        let later = last + 4 * packet_time;
+        assert_eq!(
+            line.receiver.poll_silence(later, packet_time),
+            Some(KeyUpdate::Released(Digit::D5))
+        );
+        assert_eq!(line.receiver.poll_silence(later, packet_time), None);
+        line.arrived += 10;
+        assert_eq!(
+            line.presses(&[(false, 11, 800, on(5, 1_760)), (false, 12, 800, end(5, 1_920))]),
+            0
+        );
+        assert_eq!(line.presses(&[(false, 30, 6_000, on(5, 160))]), 1);
     }
 
     #[test]

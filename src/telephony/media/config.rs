@@ -10,6 +10,7 @@ use super::playlist::{PlaybackId, Playlist};
 use super::record::Tap;
 use crate::digit::Digit;
 use crate::telephony::codec::Codec;
+use crate::telephony::dtmf::KeyMoment;
 use crate::telephony::sdp::Negotiated;
 
 /// What to send while nothing is played.
@@ -56,6 +57,8 @@ pub struct SessionConfig {
     pub silence: Silence,
     /// Before anything was heard.
     pub first_send: FirstSend,
+    /// Which moment of a telephone event counts.
+    pub key_moment: KeyMoment,
     /// For the test phone.
     pub sound_detection: SoundDetection,
 }
@@ -67,6 +70,7 @@ impl Default for SessionConfig {
             media_timeout: Duration::from_secs(30),
             silence: Silence::default(),
             first_send: FirstSend::default(),
+            key_moment: KeyMoment::default(),
             sound_detection: SoundDetection::default(),
         }
     }

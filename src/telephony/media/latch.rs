@@ -62,24 +62,24 @@ struct Candidate {
 impl Latch {
     /// Media is expected from `signalled`, the address of the SDP; with `pinned` networks, from nowhere else.
     pub(super) fn new(signalled: Option<SocketAddr>, pinned: Arc<[IpNet]>, now: Instant) -> Self {
-        Self {
+        let mut latch = Self {
             pinned,
             signalled,
-            current: signalled,
+            current: None,
             last_heard: None,
             learning_until: now + LEARNING,
             candidates: [None; CANDIDATES],
             changes: 0,
-        }
+        };
+        latch.current = latch.usable(signalled);
+        latch
     }
 
     /// A re-INVITE came. Another address in it is followed at once; the same one keeps what was learned.
     pub(super) fn retarget(&mut self, signalled: Option<SocketAddr>, now: Instant) {
-        if let Some(target) = signalled
-            && self.signalled != signalled
-        {
+        if signalled.is_some() && self.signalled != signalled {
             self.signalled = signalled;
-            self.current = Some(target);
+            self.current = self.usable(signalled);
             self.last_heard = None;
         }
         self.learning_until = now + LEARNING;
@@ -129,14 +129,20 @@ impl Latch {
             .any(|known| known.ip() == ip)
     }
 
-    fn is_current(&self, from: SocketAddr) -> bool {
+    pub(super) fn is_current(&self, from: SocketAddr) -> bool {
         // The flow label and scope of an IPv6 socket address do not count.
         self.current
             .is_some_and(|current| (current.ip(), current.port()) == (from.ip(), from.port()))
             && self.is_pinned(from.ip())
     }
 
+    /// Nothing is sent outside of the pinned networks either; who is behind them will be heard from inside.
+    fn usable(&self, signalled: Option<SocketAddr>) -> Option<SocketAddr> {
+        signalled.filter(|address| self.is_pinned(address.ip()))
+    }
+
     fn is_pinned(&self, ip: IpAddr) -> bool {
+        let ip = ip.to_canonical();
         self.pinned.is_empty() || self.pinned.iter().any(|network| network.contains(&ip))
     }
 

@@ -12,6 +12,7 @@
 //! | file | concept |
 //! |---|---|
 //! | `session`, `outgoing`, `payload` | the core, its sending half, payload types |
+//! | `keys` | which reports of keys count, and when |
 //! | `latch` | whose packets are believed: symmetric RTP with a guard |
 //! | `playlist` | what to play, barge-in, privacy |
 //! | `reporter`, `stats`, `sound` | RTCP, figures, sound detection for the test phone |
@@ -22,6 +23,7 @@
 
 mod config;
 mod driver;
+mod keys;
 mod latch;
 mod outgoing;
 mod payload;

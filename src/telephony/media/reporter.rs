@@ -67,16 +67,45 @@ impl Reporter {
         .write(buffer)
     }
 
-    /// Takes what the far end reports about a stream with `ssrc` of ours.
-    pub(super) fn receive(&mut self, compound: Compound<'_>, ssrc: u32, arrival: Instant, stats: &mut SessionStats) {
+    /// Writes a BYE for an SSRC that is ours no more (RFC 3550 section 8.2).
+    pub(super) fn leave(&mut self, buffer: &mut [u8], ssrc: u32) -> Option<usize> {
+        // The counters of the new one began at zero.
+        self.reported_packets = 0;
+        Report {
+            ssrc,
+            sender: None,
+            block: None,
+            cname: &self.cname,
+            goodbye: true,
+        }
+        .write(buffer)
+    }
+
+    /// Takes what the far end reports about a stream with `ssrc` of ours. Gives the SSRC that it reports under.
+    pub(super) fn receive(
+        &mut self,
+        compound: Compound<'_>,
+        ssrc: u32,
+        arrival: Instant,
+        stats: &mut SessionStats,
+    ) -> Option<u32> {
         stats.rtcp_received += 1;
+        let mut theirs = None;
         for packet in compound {
             let blocks = match packet {
-                RtcpPacket::SenderReport { sender, blocks, .. } => {
+                RtcpPacket::SenderReport {
+                    ssrc: from,
+                    sender,
+                    blocks,
+                } => {
+                    theirs = Some(from);
                     self.last_sr = Some((rtcp::compact_ntp(sender.ntp), arrival));
                     blocks
                 }
-                RtcpPacket::ReceiverReport { blocks, .. } => blocks,
+                RtcpPacket::ReceiverReport { ssrc: from, blocks } => {
+                    theirs = Some(from);
+                    blocks
+                }
                 RtcpPacket::Goodbye { .. } => {
                     stats.rtcp_goodbyes = stats.rtcp_goodbyes.saturating_add(1);
                     continue;
@@ -91,6 +120,7 @@ impl Reporter {
                 stats.round_trip = rtcp::round_trip(&block, self.ntp(arrival)).or(stats.round_trip);
             }
         }
+        theirs
     }
 
     fn with_last_sr(&self, block: ReportBlock, now: Instant) -> ReportBlock {

@@ -23,6 +23,7 @@ use rand::rngs::StdRng;
 use tokio::sync::mpsc;
 
 use super::config::{Command, FirstSend, HeardAudio, MediaEvent, SessionConfig, SoundDetection};
+use super::keys::{KeyNews, Keys};
 use super::latch::Latch;
 use super::outgoing::{Outgoing, Sent};
 use super::payload::{PayloadKind, PayloadMap};
@@ -33,7 +34,7 @@ use super::sound::SoundDetector;
 use super::stats::SessionStats;
 use crate::digit::Digit;
 use crate::telephony::codec::{CLOCK_RATE, Codec, samples_per};
-use crate::telephony::dtmf::{EventPacket, EventReceiver, KeyUpdate, PressMerger, PressSource};
+use crate::telephony::dtmf::{EventPacket, PressSource};
 use crate::telephony::rtp::{Header, Packet, ReceiveStream, rtcp};
 use crate::telephony::sdp::{MAX_PACKET_TIME, MIN_PACKET_TIME, Negotiated};
 
@@ -76,8 +77,7 @@ pub struct Session {
     rtcp_source: Option<SocketAddr>,
     outgoing: Outgoing,
     incoming: ReceiveStream,
-    events_in: EventReceiver,
-    merger: PressMerger,
+    keys: Keys,
     reporter: Reporter,
     sound: Option<SoundDetector>,
     tap: Option<Box<Tap>>,
@@ -85,7 +85,11 @@ pub struct Session {
     deadline: Instant,
     last_life: Instant,
     lost_told: bool,
+    /// The last packet was comfort noise: the far end is silent on purpose.
+    comfort: bool,
     ssrc_changes: u32,
+    /// Our SSRC before a collision, until its BYE is sent.
+    left_ssrc: Option<u32>,
     told: VecDeque<MediaEvent>,
     stats: SessionStats,
     rng: StdRng,
@@ -102,8 +106,7 @@ impl Session {
             rtcp_source: None,
             outgoing: Outgoing::new(&mut rng),
             incoming: ReceiveStream::new(CLOCK_RATE),
-            events_in: EventReceiver::default(),
-            merger: PressMerger::default(),
+            keys: Keys::new(config.key_moment),
             reporter: Reporter::new(first_tick, &mut rng),
             sound: (config.sound_detection == SoundDetection::On).then(SoundDetector::default),
             tap: None,
@@ -111,7 +114,9 @@ impl Session {
             deadline: first_tick,
             last_life: first_tick,
             lost_told: false,
+            comfort: false,
             ssrc_changes: 0,
+            left_ssrc: None,
             told: VecDeque::new(),
             stats: SessionStats::default(),
             config,
@@ -149,7 +154,10 @@ impl Session {
                 self.tell_all(stopped);
             }
             Command::Press { digit, on, off } => self.press(digit, on, off),
-            Command::InfoDigit(digit) => self.report_press(PressSource::Info, digit, now),
+            Command::InfoDigit(digit) => {
+                let news = self.keys.info(digit, now);
+                self.take_key(news, now);
+            }
             Command::Reconfigure(agreed) => self.reconfigure(*agreed, now),
             Command::Record(tap) => self.set_tap(tap),
             Command::Listen(listener) => self.listener = Some(listener),
@@ -163,6 +171,9 @@ impl Session {
         let due = self.deadline;
         self.deadline = due + self.agreed.packet_time;
         self.watch_life(now);
+        if let Some(news) = self.keys.tick(now, self.agreed.packet_time) {
+            self.take_key(news, now);
+        }
         let ended = self.sound.as_mut().and_then(|sound| sound.tick(now));
         self.tell_all(ended);
         let transmit = self.send(due, buffer);
@@ -173,6 +184,9 @@ impl Session {
 
     /// Writes an RTCP report into `buffer` if it is time for one.
     pub fn poll_rtcp(&mut self, now: Instant, buffer: &mut [u8]) -> Option<Transmit> {
+        if let Some(ssrc) = self.left_ssrc.take() {
+            return self.leave(ssrc, buffer);
+        }
         if !self.reporter.is_due(now, &mut self.rng) {
             return None;
         }
@@ -217,19 +231,19 @@ impl Session {
         let header = &packet.header;
         let kind = self.payloads.kind(header.payload_type);
         if kind == PayloadKind::Unknown {
-            // Not even a sign of life: it proves nothing about who sent it.
-            self.stats.unknown_payloads += 1;
+            self.handle_unknown(from, header, arrival);
             return;
         }
         if !self.latch.admit(from, header, arrival) {
             self.stats.strangers += 1;
             return;
         }
-        self.avoid_collision(header);
+        self.avoid_collision(header.ssrc);
         if !self.incoming.receive(header).is_accepted() {
             return;
         }
         self.show_life(arrival);
+        self.comfort = kind == PayloadKind::ComfortNoise;
         match kind {
             PayloadKind::Audio(codec) => {
                 self.incoming.measure(header.timestamp, arrival);
@@ -264,33 +278,43 @@ impl Session {
         }
     }
 
+    /// Never played, and proof of nothing about who sent it. From where media comes anyway it is a packet like others, such
+    /// as those that keep a NAT open (RFC 6263 section 4.6).
+    fn handle_unknown(&mut self, from: SocketAddr, header: &Header, arrival: Instant) {
+        self.stats.unknown_payloads += 1;
+        if self.latch.is_current(from)
+            && self.incoming.ssrc() == Some(header.ssrc)
+            && self.incoming.receive(header).is_accepted()
+        {
+            self.show_life(arrival);
+        }
+    }
+
     fn handle_event(&mut self, packet: &Packet<'_>, arrival: Instant) {
         let Some(event) = EventPacket::parse(packet.payload) else {
             self.stats.invalid += 1;
             return;
         };
-        match self.events_in.receive(&packet.header, event, arrival) {
-            Some(KeyUpdate::Pressed(digit)) => self.report_press(PressSource::Event, digit, arrival),
-            Some(KeyUpdate::Held(digit) | KeyUpdate::Released(digit)) => {
-                self.merger.held(PressSource::Event, digit, arrival);
-                if let Some(tap) = &mut self.tap {
-                    tap.key_held(arrival);
-                }
-            }
-            None => {}
-        }
+        let news = self.keys.event(&packet.header, event, arrival);
+        news.into_iter().flatten().for_each(|news| self.take_key(news, arrival));
     }
 
-    /// A key, told once however many ways it came.
-    fn report_press(&mut self, source: PressSource, digit: Digit, at: Instant) {
-        let counts = self.merger.press(source, digit, at);
+    /// A key is told once, however many ways it came.
+    fn take_key(&mut self, news: KeyNews, at: Instant) {
         if let Some(tap) = &mut self.tap {
-            if counts { tap.key(at) } else { tap.key_held(at) }
+            match news {
+                KeyNews::Counts(..) => tap.key(at),
+                KeyNews::Merged | KeyNews::Sounding => tap.key_held(at),
+            }
         }
-        if !counts {
-            self.stats.digits_merged = self.stats.digits_merged.saturating_add(1);
-            return;
-        }
+        let (digit, source) = match news {
+            KeyNews::Counts(digit, source) => (digit, source),
+            KeyNews::Merged => {
+                self.stats.digits_merged = self.stats.digits_merged.saturating_add(1);
+                return;
+            }
+            KeyNews::Sounding => return,
+        };
         let count = match source {
             PressSource::Event => &mut self.stats.digits_by_event,
             PressSource::Info => &mut self.stats.digits_by_info,
@@ -320,15 +344,17 @@ impl Session {
             self.rtcp_source = Some(from);
         }
         self.show_life(arrival);
-        self.reporter
-            .receive(compound, self.outgoing.stream.ssrc(), arrival, &mut self.stats);
+        let ours = self.outgoing.stream.ssrc();
+        let theirs = self.reporter.receive(compound, ours, arrival, &mut self.stats);
+        theirs.into_iter().for_each(|ssrc| self.avoid_collision(ssrc));
     }
 
-    /// RFC 3550 section 8.2: the far end chose our SSRC.
-    fn avoid_collision(&mut self, header: &Header) {
-        if header.ssrc == self.outgoing.stream.ssrc() && self.ssrc_changes < MAX_SSRC_CHANGES {
+    /// RFC 3550 section 8.2: the far end chose our SSRC. We take another one, and say BYE for the old.
+    fn avoid_collision(&mut self, theirs: u32) {
+        if theirs == self.outgoing.stream.ssrc() && self.ssrc_changes < MAX_SSRC_CHANGES {
             self.ssrc_changes += 1;
             self.outgoing.stream.change_ssrc(&mut self.rng);
+            self.left_ssrc = Some(theirs);
         }
     }
 
@@ -410,6 +436,13 @@ impl Session {
         Some(Transmit { port, to, len })
     }
 
+    fn leave(&mut self, ssrc: u32, buffer: &mut [u8]) -> Option<Transmit> {
+        let (port, to) = self.rtcp_target()?;
+        let len = self.reporter.leave(buffer, ssrc)?;
+        self.stats.rtcp_sent += 1;
+        Some(Transmit { port, to, len })
+    }
+
     /// Multiplexed, or where it comes from, or where the SDP said, or one above RTP; always the host of the audio.
     fn rtcp_target(&self) -> Option<(Port, SocketAddr)> {
         self.agreed.remote_rtp?; // on hold in the old way: not even RTCP (RFC 3264 section 8.4)
@@ -444,6 +477,7 @@ impl Session {
         self.agreed = agreed;
         self.last_life = now;
         self.lost_told = false;
+        self.comfort = false;
     }
 
     fn set_tap(&mut self, tap: Option<Box<Tap>>) {
@@ -452,9 +486,10 @@ impl Session {
         }
     }
 
-    /// No sign of life for the time-out, while the far end is meant to send.
+    /// No sign of life for the time-out, while the far end is meant to send. After comfort noise it is not (RFC 3389
+    /// section 4): how long a caller may be silent is for the flow to say.
     fn watch_life(&mut self, now: Instant) {
-        if !self.agreed.direction.receives() || self.agreed.is_on_hold() {
+        if !self.agreed.direction.receives() || self.agreed.is_on_hold() || self.comfort {
             self.last_life = now;
         } else if !self.lost_told && now.saturating_duration_since(self.last_life) >= self.config.media_timeout {
             self.lost_told = true;

@@ -89,9 +89,18 @@ impl Bench {
         Self::with(SessionConfig::default(), agreed(REMOTE))
     }
 
+    /// A session that draws other random numbers.
+    pub(super) fn with_seed(seed: u64) -> Self {
+        Self::seeded(SessionConfig::default(), agreed(REMOTE), seed)
+    }
+
     pub(super) fn with(config: SessionConfig, agreed: Negotiated) -> Self {
+        Self::seeded(config, agreed, 1)
+    }
+
+    fn seeded(config: SessionConfig, agreed: Negotiated, seed: u64) -> Self {
         let now = crate::time::monotonic();
-        let session = Session::new(config, agreed, now, StdRng::seed_from_u64(1));
+        let session = Session::new(config, agreed, now, StdRng::seed_from_u64(seed));
         Self {
             session,
             now,

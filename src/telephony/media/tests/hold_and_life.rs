@@ -122,3 +122,39 @@ fn a_one_second_outage_is_survived() {
     bench.receive_key(5);
     assert!(matches!(bench.events()[..], [MediaEvent::DigitPressed(..)]));
 }
+
+#[test]
+fn comfort_noise_is_a_sign_of_life_and_silence_after_it_is_on_purpose() {
+    let mut bench = Bench::new();
+    bench.receive(13, &[60]);
+    bench.ticks(3_000);
+    assert_eq!(bench.events(), [], "a minute");
+    bench.receive(0, &[0xff; 160]);
+    bench.ticks(1_501);
+    assert_eq!(bench.events(), [MediaEvent::MediaLost], "audio came and went");
+}
+
+#[test]
+fn packets_that_keep_a_nat_open_are_a_sign_of_life_and_no_loss() {
+    let mut bench = Bench::new();
+    bench.receive(0, &[0xff; 160]);
+    for _ in 0..6 {
+        bench.ticks(750);
+        bench.receive(126, &[]);
+    }
+    bench.receive(0, &[0xff; 160]);
+    assert_eq!(bench.events(), []);
+    let stats = bench.session.stats();
+    assert_eq!((stats.unknown_payloads, stats.received.lost), (6, 0));
+}
+
+#[test]
+fn unknown_payloads_from_strangers_show_no_life() {
+    let mut bench = Bench::new();
+    bench.receive(0, &[0xff; 160]);
+    for _ in 0..1_501 {
+        bench.receive_from("198.51.100.66:6666", 126, &[]);
+        bench.tick();
+    }
+    assert_eq!(bench.events(), [MediaEvent::MediaLost]);
+}

@@ -2,6 +2,7 @@
 
 use super::harness::{Bench, MS, REMOTE, Seen, agreed, playlist, tone};
 use crate::digit::Digit;
+use crate::telephony::dtmf::KeyMoment;
 use crate::telephony::media::{Command, MediaEvent, OnKey, PlaybackId, Playlist, SessionConfig};
 use crate::telephony::sdp::PayloadPair;
 
@@ -157,4 +158,91 @@ fn statistics_and_events_never_say_which_key() {
     bench.receive_key(5);
     let text = format!("{:?} {:?} {:?}", bench.session.stats(), bench.events(), bench.session);
     assert!(!text.contains("D5"), "{text}");
+}
+
+/// Keys that count with their release.
+fn patient() -> Bench {
+    let config = SessionConfig {
+        key_moment: KeyMoment::Release,
+        ..SessionConfig::default()
+    };
+    Bench::with(config, agreed(REMOTE))
+}
+
+#[test]
+fn a_key_counts_on_its_release_where_that_is_wanted() {
+    let mut bench = patient();
+    bench.command(Command::Play(PlaybackId(1), playlist(vec![tone(1_000 * MS)])));
+    for duration in [160, 240] {
+        bench.receive_event_at(800, &[5, 10, 0, duration]);
+        bench.tick();
+    }
+    assert_eq!(bench.events(), []);
+    for _ in 0..3 {
+        bench.receive_event_at(800, &[5, 0x8a, 1, 0x40]);
+        bench.tick();
+    }
+    let at = bench.now - 2 * 20 * MS;
+    assert_eq!(
+        bench.events(),
+        [
+            MediaEvent::DigitPressed(Digit::D5, at - 20 * MS),
+            MediaEvent::PlaybackStopped(PlaybackId(1))
+        ]
+    );
+    bench.ticks(100);
+    assert_eq!(bench.events(), []);
+}
+
+#[test]
+fn all_three_ends_lost_three_packet_times_of_silence_are_a_release() {
+    let mut bench = patient();
+    bench.tick();
+    bench.receive_event_at(800, &[5, 10, 0, 160]);
+    bench.ticks(3);
+    assert_eq!(bench.events(), []);
+    bench.ticks(1);
+    assert_eq!(presses(&bench.events()), [Digit::D5]);
+    bench.receive_event_at(800, &[5, 10, 0, 240]);
+    bench.receive_event_at(800, &[5, 0x8a, 1, 0x40]);
+    bench.ticks(10);
+    assert_eq!(bench.events(), [], "it was an outage: the key is the same one");
+}
+
+#[test]
+fn the_next_press_is_a_release_as_well_and_a_lone_end_is_a_press() {
+    let mut bench = patient();
+    bench.receive_event_at(800, &[5, 10, 0, 160]);
+    bench.receive_event_at(2_400, &[6, 10, 0, 160]);
+    assert_eq!(presses(&bench.events()), [Digit::D5]);
+    bench.receive_event_at(4_000, &[7, 0x8a, 1, 0x40]);
+    assert_eq!(presses(&bench.events()), [Digit::D6]);
+    bench.receive_event_at(4_000, &[7, 0x8a, 1, 0x40]);
+    assert_eq!(presses(&bench.events()), [Digit::D7]);
+}
+
+#[test]
+fn release_and_info_of_one_press_count_once() {
+    let mut bench = patient();
+    bench.receive_event_at(800, &[5, 10, 0, 160]);
+    bench.command(Command::InfoDigit(Digit::D5));
+    bench.receive_event_at(800, &[5, 0x8a, 1, 0x40]);
+    assert_eq!(presses(&bench.events()), [Digit::D5]);
+}
+
+/// A media gateway sends the event, the SIP side of it INFO, and the tone stays in the audio.
+#[test]
+fn fast_double_presses_both_ways_stay_two() {
+    let mut bench = Bench::new();
+    for press in 0..2u32 {
+        for duration in [160, 240] {
+            bench.receive_event_at(800 + press * 800, &[5, 10, 0, duration]);
+            bench.now += 20 * MS;
+        }
+        bench.receive_event_at(800 + press * 800, &[5, 0x8a, 1, 0x90]);
+        bench.now += 10 * MS;
+        bench.command(Command::InfoDigit(Digit::D5));
+        bench.now += 50 * MS;
+    }
+    assert_eq!(presses(&bench.events()), [Digit::D5; 2]);
 }

@@ -76,6 +76,52 @@ fn our_ssrc_in_their_packets_changes_ours() {
     bench.ssrc = ours;
     bench.receive(0, &[0xff; 160]);
     assert_ne!(bench.tick().expect("a packet").header.ssrc, ours);
+    let mut buffer = [0; MAX_LEN];
+    let transmit = bench.session.poll_rtcp(bench.now, &mut buffer).expect("at once");
+    let bytes = &buffer[..transmit.len];
+    assert_eq!(
+        bytes[bytes.len() - 8..bytes.len() - 4],
+        [0x81, 203, 0, 1],
+        "BYE for the old one"
+    );
+    assert_eq!(bytes[bytes.len() - 4..], ours.to_be_bytes());
+    assert_eq!(bench.session.poll_rtcp(bench.now, &mut buffer), None, "once");
+}
+
+#[test]
+fn our_ssrc_in_their_reports_changes_ours_and_an_echo_is_not_followed_for_ever() {
+    let mut bench = Bench::new();
+    let mut seen = Vec::new();
+    for _ in 0..50 {
+        let ours = bench.tick().expect("a packet").header.ssrc;
+        if !seen.contains(&ours) {
+            seen.push(ours);
+        }
+        let mut report = vec![0x80, 201, 0, 1];
+        report.extend(ours.to_be_bytes());
+        bench
+            .session
+            .handle_datagram(Port::Rtcp, socket("192.0.2.9:30001"), &report, bench.now);
+    }
+    assert_eq!(
+        seen.len(),
+        1 + 8,
+        "the far end sends back what we send: no other SSRC would help"
+    );
+}
+
+#[test]
+fn a_key_behind_csrcs_an_extension_and_padding_counts() {
+    let mut bench = Bench::new();
+    let mut datagram = vec![0xb2, 0x80 | 101, 0, 7, 0, 0, 0, 160, 0, 0, 0, 77];
+    datagram.extend([0xaa; 8]); // two CSRCs
+    datagram.extend([0xbe, 0xde, 0, 1, 0x10, 0xff, 0, 0]); // a header extension of one word
+    datagram.extend([5, 10, 0, 160]);
+    datagram.extend([0, 0, 0, 4]); // padding
+    bench
+        .session
+        .handle_datagram(Port::Rtp, socket(REMOTE), &datagram, bench.now);
+    assert_eq!(bench.events().len(), 1);
 }
 
 #[test]
@@ -134,6 +180,11 @@ fn pinned_networks_hold_for_the_signalled_address_as_well() {
     );
     bench.receive_key(5);
     assert_eq!(bench.events(), []);
+    assert_eq!(bench.tick(), None, "nothing is sent there either");
+    for _ in 0..6 {
+        bench.receive_from("203.0.113.7:4000", 0, &[0xff; 160]);
+    }
+    assert_eq!(bench.tick().expect("a packet").to, socket("203.0.113.7:4000"));
 }
 
 #[test]

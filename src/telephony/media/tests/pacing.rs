@@ -25,6 +25,20 @@ fn silence_is_sent_without_a_gap_and_only_the_first_packet_is_marked() {
 }
 
 #[test]
+fn every_call_begins_at_a_random_sequence_timestamp_and_ssrc() {
+    let mut ones = [0u32; 80];
+    for seed in 0..400 {
+        let header = Bench::with_seed(seed).tick().expect("a packet").header;
+        assert!(header.marker);
+        let bits = u128::from(header.sequence) << 64 | u128::from(header.timestamp) << 32 | u128::from(header.ssrc);
+        for (at, count) in ones.iter_mut().enumerate() {
+            *count += u32::from(bits >> at & 1 == 1);
+        }
+    }
+    assert!(ones.iter().all(|count| (140..260).contains(count)), "{ones:?}");
+}
+
+#[test]
 fn with_suppression_the_timestamp_counts_through_silence_and_each_spurt_is_marked() {
     let config = SessionConfig {
         silence: Silence::Suppress,

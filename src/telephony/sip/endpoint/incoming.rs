@@ -259,6 +259,7 @@ impl Endpoint {
             local: flow.local,
             offer,
             codecs: trunk.map(|trunk| trunk.codecs.clone()).unwrap_or_default(),
+            media: trunk.map(|trunk| trunk.media.clone()).unwrap_or_default(),
         }
     }
 

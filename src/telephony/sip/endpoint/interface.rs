@@ -8,6 +8,7 @@ use std::time::Instant;
 use crate::secret::{Secret, masked};
 use crate::telephony::sip::digest::Credentials;
 use crate::telephony::sip::transport::{Channel, Flow, Transport};
+use crate::telephony::sip::trunk::TrunkMedia;
 
 /// A call, for as long as the core knows it. It is also our tag in the dialog, so it cannot be guessed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -64,6 +65,8 @@ pub struct CallInfo {
     pub offer: Option<String>,
     /// Names of the codecs that the trunk may use, the best first.
     pub codecs: Vec<String>,
+    /// What media of the trunk is like.
+    pub media: TrunkMedia,
 }
 
 /// SDP may hold keys of SRTP (RFC 4568): it is not shown.

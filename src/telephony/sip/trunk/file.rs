@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::{CalledPattern, CalledRule, DigestConfig, Rate, Trunk, Unserved};
+use super::{CalledPattern, CalledRule, DigestConfig, Rate, Trunk, TrunkMedia, Unserved};
 use crate::checked_toml::{Document, Mistake, Mistakes, Table};
+use crate::telephony::dtmf::KeyMoment;
 use crate::telephony::sip::digest::Users;
 
 /// Loads every `*.toml` of `directory`, in the order of the names; mistakes are noted.
@@ -68,6 +70,10 @@ fn trunk(name: String, table: &mut Table<'_, '_>) -> Trunk {
         digest,
         called: called(table),
         codecs: codecs(table),
+        media: TrunkMedia {
+            networks: media_networks(table),
+            key_moment: key_moment(table),
+        },
         max_calls: table.number("max_calls", 100, 1..=100_000),
         call_rate: Rate {
             per_second,
@@ -90,6 +96,16 @@ fn networks(table: &mut Table<'_, '_>, has_digest: bool) -> Vec<IpNet> {
     }
     let what = "who may call, like [\"192.0.2.0/24\"], or add a [digest] section";
     let texts: Vec<String> = table.required("networks", what).unwrap_or_default();
+    parse_networks(table, "networks", texts)
+}
+
+/// Where media comes from; anywhere if the key is left out.
+fn media_networks(table: &mut Table<'_, '_>) -> Arc<[IpNet]> {
+    let texts: Vec<String> = table.or("media_networks", Vec::new());
+    parse_networks(table, "media_networks", texts).into()
+}
+
+fn parse_networks(table: &Table<'_, '_>, key: &str, texts: Vec<String>) -> Vec<IpNet> {
     let mut networks = Vec::new();
     for text in texts {
         let network = text
@@ -99,7 +115,7 @@ fn networks(table: &mut Table<'_, '_>, has_digest: bool) -> Vec<IpNet> {
         match network {
             Some(network) => networks.push(network),
             None => table.mistake(
-                "networks",
+                key,
                 format!("{text:?} is not a network; write an address or a prefix, like 192.0.2.1, 192.0.2.0/24 or 2001:db8::/32"),
             ),
         }
@@ -181,6 +197,20 @@ fn codecs(table: &mut Table<'_, '_>) -> Vec<String> {
     codecs
 }
 
+fn key_moment(table: &mut Table<'_, '_>) -> KeyMoment {
+    match table.or("keys_count_on", "press".to_owned()).as_str() {
+        "press" => KeyMoment::Press,
+        "release" => KeyMoment::Release,
+        other => {
+            table.mistake(
+                "keys_count_on",
+                format!("{other:?} is neither of its two words; write \"press\" or \"release\""),
+            );
+            KeyMoment::Press
+        }
+    }
+}
+
 fn unserved(table: &mut Table<'_, '_>) -> Unserved {
     match table.or("unserved", "answer".to_owned()).as_str() {
         "answer" => Unserved::Answer,
@@ -221,13 +251,17 @@ mod tests {
         let example = fs::read_to_string(directory.join("example-trunk.toml.example")).expect("example is shipped");
         let example = parse("example-trunk", &example).expect("no mistakes in the example");
         assert!(example.digest.is_some());
+        assert_eq!(
+            (example.media.networks.len(), example.media.key_moment),
+            (1, KeyMoment::Press)
+        );
         assert_eq!(mistakes.into_list(), []);
     }
 
     #[test]
     fn every_mistake_is_told_at_once() {
         let text = "networks = [\"10.0.0/8\"]\nmax_calls = 0\ncolour = \"red\"\ncodecs = [\"g729\"]\nunserved = \"maybe\"\n\
-                    [[called]]\nnumber = \"1*2\"\n[digest]\nrealm = \"r\"\n[[digest.users]]\nname = \"n\"\npass = \"hunter2\"\n";
+                    media_networks = [\"10.0.0.300\"]\nkeys_count_on = \"later\"\n[[called]]\nnumber = \"1*2\"\n[digest]\nrealm = \"r\"\n[[digest.users]]\nname = \"n\"\npass = \"hunter2\"\n";
         let mistakes = mistakes_in(text);
         for part in [
             "carrier.toml:1: networks: \"10.0.0/8\" is not a network; write an address or a prefix",
@@ -235,10 +269,12 @@ mod tests {
             "carrier.toml:3: colour: unknown key",
             "carrier.toml:4: codecs: \"g729\" is not a known codec",
             "carrier.toml:5: unserved: \"maybe\"",
+            "carrier.toml:6: media_networks: \"10.0.0.300\" is not a network",
+            "carrier.toml:7: keys_count_on: \"later\" is neither",
             "called[0].dialplan: missing",
-            "carrier.toml:7: called[0].number: \"1*2\" is not a pattern",
+            "carrier.toml:9: called[0].number: \"1*2\" is not a pattern",
             "digest.users[0].password: missing",
-            "carrier.toml:12: digest.users[0].pass: unknown key",
+            "carrier.toml:14: digest.users[0].pass: unknown key",
         ] {
             assert!(
                 mistakes.iter().any(|mistake| mistake.contains(part)),

@@ -8,6 +8,7 @@ mod called;
 mod file;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
@@ -18,6 +19,7 @@ pub use called::CalledPattern;
 pub use file::{load_directory, parse};
 
 use crate::checked_toml::Mistake;
+use crate::telephony::dtmf::KeyMoment;
 
 /// One trunk.
 #[derive(Clone, Debug)]
@@ -32,6 +34,8 @@ pub struct Trunk {
     pub called: Vec<CalledRule>,
     /// Names of the codecs it may use, the best first: `pcmu`, `pcma`.
     pub codecs: Vec<String>,
+    /// What its media is like.
+    pub media: TrunkMedia,
     /// The most calls at once.
     pub max_calls: usize,
     /// New calls per second.
@@ -40,6 +44,15 @@ pub struct Trunk {
     pub unserved: Unserved,
     /// Whether P-Asserted-Identity is believed. It is never evidence of who calls.
     pub trusts_caller_id: bool,
+}
+
+/// What the media of a trunk is like; handed on with each call.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct TrunkMedia {
+    /// Networks that media comes from; empty for any, with a guard against strangers.
+    pub networks: Arc<[IpNet]>,
+    /// Which moment of a telephone event counts.
+    pub key_moment: KeyMoment,
 }
 
 /// Digest authentication of a trunk.
