@@ -27,3 +27,6 @@ mod voice;
 
 pub use operations::Readback;
 pub use voice::{Label, Labels, SPOKEN_BY_PROGRAM};
+
+#[cfg(test)]
+mod tests;

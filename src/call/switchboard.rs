@@ -218,7 +218,7 @@ async fn answer<'a>(house: &House, info: &CallInfo, call: &'a mut Call) -> Resul
 }
 
 /// Media for a host that neither signalled nor is named in the trunk's file waits until that host was heard.
-fn first_send(info: &CallInfo, agreed: &Negotiated) -> FirstSend {
+pub(super) fn first_send(info: &CallInfo, agreed: &Negotiated) -> FirstSend {
     let known = |ip: IpAddr| {
         ip == info.source.ip()
             || info
