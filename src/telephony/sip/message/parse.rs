@@ -98,10 +98,14 @@ impl Message {
             return Err(ParseError::TooLong);
         }
         let (head, body, finished) = split_head(bytes);
-        let (head, valid) = match String::from_utf8_lossy(head) {
+        let (mut head, valid) = match String::from_utf8_lossy(head) {
             Cow::Borrowed(head) => (head.to_owned(), true),
             Cow::Owned(head) => (head, false),
         };
+        let has_control = has_stray_control(&head);
+        if has_control {
+            head = without_stray_controls(&head);
+        }
         let end = head.find("\r\n").unwrap_or(head.len());
         let (start, mut defect) = parse_start(&head[..end])?;
         let fields = match index_fields(&head, end) {
@@ -111,6 +115,9 @@ impl Message {
                 fields
             }
         };
+        if has_control {
+            defect = defect.or(Some(Defect::Control));
+        }
         if !valid {
             defect = defect.or(Some(Defect::Encoding));
         }
@@ -268,20 +275,26 @@ fn parse_request_line(line: &str) -> Result<(Start, Option<Defect>), ParseError>
     Ok((start, defect))
 }
 
-/// Finds name and value of each field; a line that begins with white space belongs to the field before it.
+/// Finds name and value of each field; a line that begins with white space belongs to the line before it, and is lost
+/// with it: a value must not run over a line of its own, it is copied into answers.
 fn index_fields(head: &str, start_line_end: usize) -> (Vec<Field>, Option<Defect>) {
     let mut fields: Vec<Field> = Vec::with_capacity(16);
-    let mut defect = has_stray_control(head).then_some(Defect::Control);
+    let mut defect = None;
+    let mut is_after_field = false;
     let mut position = start_line_end + 2;
     while position < head.len() {
         let end = head[position..]
             .find("\r\n")
             .map_or(head.len(), |length| position + length);
         let line = &head[position..end];
-        let fault = if line.starts_with([' ', '\t']) {
+        let fault = if !line.starts_with([' ', '\t']) {
+            let fault = add_field(&mut fields, line, position);
+            is_after_field = fault.is_none();
+            fault
+        } else if is_after_field {
             unfold(&mut fields, end)
         } else {
-            add_field(&mut fields, line, position)
+            Some(Defect::Field)
         };
         defect = defect.or(fault);
         if fault == Some(Defect::Limit) {
@@ -327,14 +340,31 @@ fn add_field(fields: &mut Vec<Field>, line: &str, position: usize) -> Option<Def
 /// Control characters are legal in one place only: behind a backslash in a quoted string (section 25.1, `quoted-pair`),
 /// where CR and LF still are not.
 fn has_stray_control(head: &str) -> bool {
-    let bytes = head.as_bytes();
-    bytes.iter().enumerate().any(|(index, &byte)| match byte {
+    (0..head.len()).any(|index| is_stray_control(head.as_bytes(), index))
+}
+
+fn is_stray_control(bytes: &[u8], index: usize) -> bool {
+    match bytes[index] {
         b'\t' => false,
         b'\r' => bytes.get(index + 1) != Some(&b'\n'),
         b'\n' => index == 0 || bytes[index - 1] != b'\r',
         0..=0x1f | 0x7f => index == 0 || bytes[index - 1] != b'\\',
         _ => false,
-    })
+    }
+}
+
+/// Spaces in their place: the answer to a broken message copies its fields, and a peer that takes a bare LF for a line
+/// end would read fields in it that we never wrote.
+fn without_stray_controls(head: &str) -> String {
+    head.char_indices()
+        .map(|(index, c)| {
+            if is_stray_control(head.as_bytes(), index) {
+                ' '
+            } else {
+                c
+            }
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -361,6 +391,20 @@ mod tests {
         assert_eq!(request("To: \"NUL:\\\0 DEL:\\\x7f\" <sip:a@b>").defect(), None);
         for head in ["To: a\0b", "To: a\nFrom: b", "To: a\rb", "To: \x07"] {
             assert_eq!(request(head).defect(), Some(Defect::Control), "{head:?}");
+        }
+    }
+
+    #[test]
+    fn no_value_runs_over_a_line_of_its_own() {
+        for (head, values) in [
+            ("v: a\r\nno colon\r\n more\r\nv: b", ["a", "b"]),
+            ("v: a\nX: y\r\nv: b", ["a X: y", "b"]),
+            ("v: a\rX: y\r\nv: b\x1b[2J", ["a X: y", "b [2J"]),
+            ("v: a\r\nno name : x\r\n\tmore\r\nv: b\r\n  c", ["a", "b\r\n  c"]),
+        ] {
+            let message = request(head);
+            assert!(message.defect().is_some(), "{head:?}");
+            assert_eq!(message.fields(Name::Via).collect::<Vec<_>>(), values, "{head:?}");
         }
     }
 
