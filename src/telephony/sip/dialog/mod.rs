@@ -46,7 +46,7 @@ impl Dialog {
             remote: from.as_str().to_owned(),
             remote_tag: from.tag().map(str::to_owned),
             // RFC 2543 callers may leave Contact out.
-            target: target_of(invite).unwrap_or_else(|| from.uri().as_str().to_owned()),
+            target: target_of(invite).unwrap_or_else(|| from.uri().as_target().to_owned()),
             routes: record_route(invite).collect(),
             local_cseq: 0,
             remote_cseq: Some(invite.cseq.number),
@@ -126,7 +126,7 @@ impl Dialog {
     pub(super) fn request(&self, method: &Method, number: u32, via: &str) -> Writer {
         let first = self.routes.first().and_then(|route| NameAddr::parse(route).ok());
         let strict = first.filter(|route| route.uri().param("lr").is_none());
-        let uri = strict.map_or(self.target.as_str(), |route| route.uri().as_str());
+        let uri = strict.map_or(self.target.as_str(), |route| route.uri().as_target());
         let mut writer = Writer::request(method, uri).field(Name::Via, via);
         for route in self.routes.iter().skip(usize::from(strict.is_some())) {
             writer = writer.field(Name::Route, route);
@@ -145,7 +145,7 @@ impl Dialog {
 
 /// The URI of Contact, when there is exactly one.
 pub(super) fn target_of(message: &Checked) -> Option<String> {
-    message.contact().map(|contact| contact.uri().as_str().to_owned())
+    message.contact().map(|contact| contact.uri().as_target().to_owned())
 }
 
 fn record_route(message: &Checked) -> impl Iterator<Item = String> + use<'_> {

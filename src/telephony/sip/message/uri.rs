@@ -226,6 +226,13 @@ impl<'a> Uri<'a> {
     pub fn headers(&self) -> Option<&'a str> {
         self.headers
     }
+
+    /// The URI as the target of a request: headers have no place in a Request-URI (section 19.1.1, table 1).
+    #[must_use]
+    pub fn as_target(&self) -> &'a str {
+        let headers = self.headers.map_or(0, |headers| headers.len() + 1);
+        &self.text[..self.text.len() - headers]
+    }
 }
 
 /// An address between brackets. RFC 3261's grammar has three colons before an embedded IPv4 address, and RFC 5118

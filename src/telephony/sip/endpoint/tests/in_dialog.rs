@@ -451,3 +451,18 @@ fn a_change_before_the_answer_must_wait() {
     assert_eq!(answer.status(), Some(500));
     assert!(answer.message.has(Name::RetryAfter));
 }
+
+/// Section 19.1.1, table 1: a far end that checks would refuse our BYE.
+#[test]
+fn headers_in_a_contact_are_not_sent_back_to_it() {
+    let mut lab = Lab::new();
+    lab.deliver(&invite("1").replace(
+        "<sip:alice@192.0.2.9>\nContent",
+        "<sip:alice@192.0.2.9;x=y?Subject=z>\nContent",
+    ));
+    let key = lab.incoming.pop().expect("a call").key;
+    let ok = lab.command(key, Command::Answer("v=0".into())).pop().expect("200");
+    lab.deliver(&ack(&ok.to_tag()));
+    let bye = lab.command(key, Command::HangUp).pop().expect("BYE");
+    assert_eq!(bye.message.request(), Some((&Method::Bye, "sip:alice@192.0.2.9;x=y")));
+}
