@@ -1,0 +1,25 @@
+//! What the parts of a call cost, without sockets, threads or waiting: `cargo bench`. Figures and their reading are in
+//! `docs/PERFORMANCE.md`.
+
+mod dialplan;
+mod endpoint;
+mod media;
+mod messages;
+
+use std::time::Duration;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+
+fn settings() -> Criterion {
+    Criterion::default()
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(2))
+        .sample_size(50)
+}
+
+criterion_group!(
+    name = parts;
+    config = settings();
+    targets = messages::all, endpoint::all, media::all, dialplan::all
+);
+criterion_main!(parts);
