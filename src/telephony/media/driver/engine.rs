@@ -2,9 +2,10 @@
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use tokio::sync::mpsc;
@@ -117,7 +118,7 @@ impl MediaEngine {
         let worker = self
             .workers
             .iter()
-            .min_by_key(|worker| preference(worker.counters.sessions.load(Ordering::Relaxed)))
+            .min_by_key(|worker| preference(worker.counters.sessions()))
             .ok_or(MediaError::Stopped)?;
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let closed = Arc::new(AtomicBool::new(false));
@@ -130,17 +131,14 @@ impl MediaEngine {
             events,
             closed,
             listener,
+            place: worker.counters.place(),
         };
-        worker.counters.sessions.fetch_add(1, Ordering::Relaxed);
         worker
             .messages
             .try_send(Message::Open(Box::new(new)))
-            .map_err(|error| {
-                worker.counters.sessions.fetch_sub(1, Ordering::Relaxed);
-                match error {
-                    TrySendError::Full(_) => MediaError::Overloaded,
-                    TrySendError::Disconnected(_) => MediaError::Stopped,
-                }
+            .map_err(|error| match error {
+                TrySendError::Full(_) => MediaError::Overloaded,
+                TrySendError::Disconnected(_) => MediaError::Stopped,
             })?;
         Ok(handle)
     }
@@ -174,13 +172,23 @@ impl WorkerThread {
         let thread = thread::Builder::new()
             .name(format!("media-{number}"))
             .stack_size(STACK_SIZE)
-            .spawn(move || Worker::new(receiver, stop, shared).run())
+            .spawn(move || keep_working(&receiver, &stop, &shared))
             .map_err(MediaError::Thread)?;
         Ok(Self {
             messages,
             counters,
             thread: Some(thread),
         })
+    }
+}
+
+/// Runs a worker until the engine stops. One that panics takes its sessions with it: their calls see that their events
+/// end, and hang up. The next worker takes new ones from the same queue.
+fn keep_working(messages: &Receiver<Message>, stop: &Arc<AtomicBool>, shared: &Arc<SharedCounters>) {
+    let work = || Worker::new(messages, Arc::clone(stop), Arc::clone(shared)).run();
+    // Safe to go on after: what the worker had is gone with it, the counters are numbers.
+    while catch_unwind(AssertUnwindSafe(work)).is_err() {
+        tracing::error!("a media thread panicked: its calls end, and it begins anew");
     }
 }
 

@@ -91,6 +91,12 @@ impl MediaHandle {
         self.stats().await
     }
 
+    /// Makes the worker of this session panic.
+    #[cfg(test)]
+    pub(super) fn panic_worker(&self) {
+        self.tell(Message::Panic).expect("it takes messages");
+    }
+
     fn command(&self, command: Command) -> Result<(), MediaError> {
         self.tell(Message::Command(self.id, command))
     }

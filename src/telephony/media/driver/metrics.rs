@@ -1,5 +1,6 @@
 //! Figures of the whole engine.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -38,7 +39,7 @@ pub struct EngineStats {
 #[derive(Debug, Default)]
 pub(super) struct SharedCounters {
     /// Sessions that the worker has or is about to get.
-    pub(super) sessions: AtomicUsize,
+    sessions: AtomicUsize,
     sessions_opened: AtomicU64,
     packets_sent: AtomicU64,
     datagrams_received: AtomicU64,
@@ -81,7 +82,28 @@ impl Counters {
     }
 }
 
+/// A place among the sessions of a worker; given back when dropped, also by a panic.
+#[derive(Debug)]
+pub(super) struct Place(Arc<SharedCounters>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.sessions.fetch_sub(1, Relaxed);
+    }
+}
+
 impl SharedCounters {
+    /// Takes a place for a session.
+    pub(super) fn place(self: &Arc<Self>) -> Place {
+        self.sessions.fetch_add(1, Relaxed);
+        Place(Arc::clone(self))
+    }
+
+    /// Places taken.
+    pub(super) fn sessions(&self) -> usize {
+        self.sessions.load(Relaxed)
+    }
+
     pub(super) fn add_to(&self, stats: &mut EngineStats) {
         stats.sessions += self.sessions.load(Relaxed);
         stats.sessions_opened += self.sessions_opened.load(Relaxed);

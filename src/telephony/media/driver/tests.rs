@@ -76,6 +76,27 @@ fn tone(duration: Duration) -> Playlist {
     }
 }
 
+/// A panicked thread left its calls in the count and refused half of all new ones, until the program was started again.
+#[tokio::test]
+async fn a_media_thread_that_panics_ends_its_calls_and_takes_new_ones() {
+    let engine = engine(6);
+    let (broken, mut events, _peer) = open_to_socket(&engine);
+    let (_other, _others, other_peer) = open_to_socket(&engine);
+    broken.panic_worker();
+    let ended = tokio::time::timeout(5_000 * MS, async { while events.recv().await.is_some() {} });
+    ended.await.expect("the events of its sessions end");
+    eventually("giving back places and ports", || {
+        engine.stats().sessions == 1 && engine.free_pairs() == 5
+    });
+    assert!(broken.stats().await.is_none());
+    next_packet(&other_peer);
+    // One of these two comes to the thread that panicked.
+    let fresh = [open_to_socket(&engine), open_to_socket(&engine)];
+    for (_, _, peer) in &fresh {
+        next_packet(peer);
+    }
+}
+
 /// Next packet that is RTP, with the time it was read.
 fn next_packet(peer: &UdpSocket) -> (Instant, Header, Vec<u8>) {
     loop {

@@ -13,7 +13,7 @@ use rand::rngs::StdRng;
 use tokio::sync::{mpsc, oneshot};
 
 use super::lease::Lease;
-use super::metrics::{Counters, SharedCounters};
+use super::metrics::{Counters, Place, SharedCounters};
 use super::sockets::{BATCH, Clocks, MediaSocket, Reader};
 use super::wheel::Wheel;
 use crate::telephony::media::config::{Command, HeardAudio, MediaEvent, SessionConfig};
@@ -36,6 +36,9 @@ pub(super) enum Message {
     Stats(u64, oneshot::Sender<SessionStats>),
     /// Look whether to stop.
     Wake,
+    /// Do what a bug would do.
+    #[cfg(test)]
+    Panic,
 }
 
 /// Everything that a session is made of.
@@ -47,6 +50,7 @@ pub(super) struct NewSession {
     pub(super) events: mpsc::Sender<MediaEvent>,
     pub(super) closed: Arc<AtomicBool>,
     pub(super) listener: Option<mpsc::Sender<HeardAudio>>,
+    pub(super) place: Place,
 }
 
 struct Live {
@@ -57,11 +61,12 @@ struct Live {
     last_rtp_read: Instant,
     last_rtcp_read: Instant,
     ticks_to_rtcp_read: u8,
+    _place: Place,
 }
 
 /// The thread's own state.
-pub(super) struct Worker {
-    messages: Receiver<Message>,
+pub(super) struct Worker<'a> {
+    messages: &'a Receiver<Message>,
     stop: Arc<AtomicBool>,
     shared: Arc<SharedCounters>,
     counters: Counters,
@@ -71,8 +76,8 @@ pub(super) struct Worker {
     buffer: [u8; MAX_PACKET_LEN],
 }
 
-impl Worker {
-    pub(super) fn new(messages: Receiver<Message>, stop: Arc<AtomicBool>, shared: Arc<SharedCounters>) -> Self {
+impl<'a> Worker<'a> {
+    pub(super) fn new(messages: &'a Receiver<Message>, stop: Arc<AtomicBool>, shared: Arc<SharedCounters>) -> Self {
         Self {
             messages,
             stop,
@@ -131,6 +136,8 @@ impl Worker {
                 }
             }
             Message::Wake => {}
+            #[cfg(test)]
+            Message::Panic => panic!("a test wants it"),
         }
     }
 
@@ -151,6 +158,7 @@ impl Worker {
             last_rtp_read: first_tick,
             last_rtcp_read: first_tick,
             ticks_to_rtcp_read: 0,
+            _place: new.place,
         };
         self.sessions.insert(new.id, live);
         self.counters.sessions_opened += 1;
@@ -188,7 +196,6 @@ impl Worker {
         if let Some(transmit) = live.session.goodbye(now, &mut self.buffer) {
             live.transmit(transmit, &self.buffer, &mut self.counters);
         }
-        self.shared.sessions.fetch_sub(1, Ordering::Relaxed);
     }
 
     fn end_all(&mut self) {
