@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  RTP packets ──► EventReceiver ──► Pressed / Held / Released ─┐
-//!                                                               ├──► PressMerger ──► one press
+//!                                                               ├──► PressMerger ──► one press ──► PressOrder
 //!  SIP INFO   ──► info::parse ───────────────────────────────────┘
 //! ```
 //!
@@ -13,11 +13,13 @@
 mod event;
 pub mod info;
 mod merge;
+mod order;
 mod receiver;
 mod sender;
 
 pub use event::{EVENT_LEN, EventPacket};
 pub use merge::{PressMerger, PressSource};
+pub use order::{OVERTAKEN, OrderedPress, PressOrder};
 pub use receiver::{EventReceiver, KeyUpdate, SILENT_PACKETS};
 pub use sender::{EventToSend, KeyQueueFull, KeySender};
 

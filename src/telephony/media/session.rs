@@ -34,7 +34,7 @@ use super::sound::SoundDetector;
 use super::stats::SessionStats;
 use crate::digit::Digit;
 use crate::telephony::codec::{CLOCK_RATE, Codec, samples_per};
-use crate::telephony::dtmf::{EventPacket, PressSource};
+use crate::telephony::dtmf::{EventPacket, OVERTAKEN, OrderedPress, PressOrder, PressSource};
 use crate::telephony::rtp::{Header, Packet, ReceiveStream, rtcp};
 use crate::telephony::sdp::{MAX_PACKET_TIME, MIN_PACKET_TIME, Negotiated};
 
@@ -78,6 +78,7 @@ pub struct Session {
     outgoing: Outgoing,
     incoming: ReceiveStream,
     keys: Keys,
+    order: PressOrder,
     reporter: Reporter,
     sound: Option<SoundDetector>,
     tap: Option<Box<Tap>>,
@@ -107,6 +108,7 @@ impl Session {
             outgoing: Outgoing::new(&mut rng),
             incoming: ReceiveStream::new(CLOCK_RATE),
             keys: Keys::new(config.key_moment),
+            order: PressOrder::default(),
             reporter: Reporter::new(first_tick, &mut rng),
             sound: (config.sound_detection == SoundDetection::On).then(SoundDetector::default),
             tap: None,
@@ -156,7 +158,7 @@ impl Session {
             Command::Press { digit, on, off } => self.press(digit, on, off),
             Command::InfoDigit(digit) => {
                 let news = self.keys.info(digit, now);
-                self.take_key(news, now);
+                self.take_key(news, now, None);
             }
             Command::Reconfigure(agreed) => self.reconfigure(*agreed, now),
             Command::Record(tap) => self.set_tap(tap),
@@ -172,8 +174,9 @@ impl Session {
         self.deadline = due + self.agreed.packet_time;
         self.watch_life(now);
         if let Some(news) = self.keys.tick(now, self.agreed.packet_time) {
-            self.take_key(news, now);
+            self.take_key(news, now, None);
         }
+        self.tell_keys(now);
         let ended = self.sound.as_mut().and_then(|sound| sound.tick(now));
         self.tell_all(ended);
         let transmit = self.send(due, buffer);
@@ -296,11 +299,13 @@ impl Session {
             return;
         };
         let news = self.keys.event(&packet.header, event, arrival);
-        news.into_iter().flatten().for_each(|news| self.take_key(news, arrival));
+        let told = news.into_iter().flatten();
+        told.for_each(|news| self.take_key(news, arrival, Some(&packet.header)));
     }
 
-    /// A key is told once, however many ways it came.
-    fn take_key(&mut self, news: KeyNews, at: Instant) {
+    /// A key is told once, however many ways it came; `event` is the header of the packet that told of it. It silences a
+    /// prompt at once, also while it waits for its turn.
+    fn take_key(&mut self, news: KeyNews, at: Instant, event: Option<&Header>) {
         if let Some(tap) = &mut self.tap {
             match news {
                 KeyNews::Counts(..) => tap.key(at),
@@ -320,7 +325,18 @@ impl Session {
             PressSource::Info => &mut self.stats.digits_by_info,
         };
         *count = count.saturating_add(1);
-        self.tell(MediaEvent::DigitPressed(digit, at));
+        match event {
+            Some(&Header { ssrc, sequence, .. }) => {
+                self.order.press(OrderedPress {
+                    digit,
+                    at,
+                    ssrc,
+                    sequence,
+                });
+                self.tell_keys(at);
+            }
+            None => self.tell(MediaEvent::DigitPressed(digit, at)),
+        }
         if self
             .outgoing
             .player()
@@ -328,6 +344,19 @@ impl Session {
         {
             let stopped = self.outgoing.stop();
             self.tell_all(stopped);
+        }
+    }
+
+    /// Tells the keys whose turn has come.
+    fn tell_keys(&mut self, now: Instant) {
+        let incoming = &self.incoming;
+        let is_complete = |press: &OrderedPress| incoming.has_all_before(press.ssrc, press.sequence, OVERTAKEN);
+        while let Some(press) = self.order.poll(now, is_complete) {
+            push_event(
+                &mut self.told,
+                &mut self.stats.events_dropped,
+                MediaEvent::DigitPressed(press.digit, press.at),
+            );
         }
     }
 

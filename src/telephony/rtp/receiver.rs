@@ -122,6 +122,14 @@ impl ReceiveStream {
         self.source.as_ref().map(|source| source.ssrc)
     }
 
+    /// Whether the `count` packets before this one have arrived. Of another stream than the one that is being received
+    /// nothing more is to be expected.
+    #[must_use]
+    pub fn has_all_before(&self, ssrc: u32, sequence: u16, count: u16) -> bool {
+        let source = self.source.as_ref().filter(|source| source.ssrc == ssrc);
+        source.is_none_or(|source| source.has_all_before(sequence, count))
+    }
+
     /// A reception report block for an SR or RR (section 6.4.1), without the two fields about the last SR. Begins a new
     /// interval for the fraction lost.
     pub fn report_block(&mut self) -> Option<ReportBlock> {
@@ -216,6 +224,15 @@ impl Source {
         self.bad_seq = Some(sequence.wrapping_add(1));
         self.doubtful += 1;
         Arrival::Doubtful
+    }
+
+    /// Whether the `count` packets before a number have arrived, as far as can be told.
+    fn has_all_before(&self, sequence: u16, count: u16) -> bool {
+        (1..=count).map(|back| sequence.wrapping_sub(back)).all(|number| {
+            let is_first = number.wrapping_sub(self.base_seq).cast_signed() < 0;
+            let behind = u32::from(self.max_seq.wrapping_sub(number));
+            is_first || 1u64.checked_shl(behind).is_none_or(|bit| self.seen & bit != 0)
+        })
     }
 
     fn receive_late(&mut self, behind: u16) -> Arrival {
