@@ -49,7 +49,9 @@ pub fn start(config: Config) {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_span_events(FmtSpan::NONE);
+        .with_span_events(FmtSpan::NONE)
+        // Told where? On standard error, which just refused: that panics, and ends whoever had something to log.
+        .log_internal_errors(false);
     // Fails only if a subscriber is there already, as in tests that start several engines in one process.
     let _ = match config.format {
         Format::Text => builder.try_init(),
