@@ -8,7 +8,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
@@ -112,7 +112,7 @@ async fn take(house: Arc<House>, id: CallId, info: CallInfo, mut call: Call) {
     let began = monotonic();
     let started = house.clock.now();
     let left = match answer(&house, &info, &mut call).await {
-        Ok(answered) => talk(&house, id, &info, answered, flow, &mut entry, started).await,
+        Ok(answered) => talk(&house, id, &info, answered, flow, &mut entry, (started, began)).await,
         Err(Failed { status, reason }) => {
             if let Some(status) = status {
                 refuse(&call, status, None).await;
@@ -282,7 +282,7 @@ async fn talk(
     line: Line<'_>,
     flow: Arc<Flow>,
     entry: &mut Entry,
-    started: Timestamp,
+    (started, began): (Timestamp, Instant),
 ) -> Left {
     let voice = match Voice::new(&house.speech, &house.language, house.labels.clone()) {
         Ok(voice) => Arc::new(voice),
@@ -292,7 +292,9 @@ async fn talk(
             return Left::without_flow(Reason("no_prompts"), line.media.close().await);
         }
     };
-    let answered = house.clock.now();
+    // One look at the wall clock per call: a record is as long as the call was, though somebody sets the clock meanwhile.
+    let now = || started.plus(monotonic().saturating_duration_since(began));
+    let answered = now();
     house.records.began(id, call_start(info, id, started)).await;
     let arrival = Arrival {
         session: id.into(),
@@ -308,7 +310,7 @@ async fn talk(
         .await;
     let end = CallEnd {
         answered: Some(answered),
-        ended: house.clock.now(),
+        ended: now(),
         visit: left.known.visit.get().map(|visit| visit.id().to_string()),
         user: left.known.user.get().map(ToString::to_string),
         last_step: Some(left.last_step.clone()),

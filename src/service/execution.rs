@@ -10,6 +10,7 @@ use tokio::time::sleep;
 use super::change::{Work, carry_out, settle};
 use super::outcome::{Outcome, Proof, Summary};
 use super::systems::Chosen;
+use super::under_way::Carried;
 use super::{ServiceError, Services};
 use crate::identity::event::{EventKind, Origin};
 use crate::identity::ids::AccountId;
@@ -73,14 +74,15 @@ impl Services {
     /// Carries out an order to its end, even if the caller stops waiting.
     pub(super) async fn execute(&self, order: Order) -> Result<ChangeReport, ServiceError> {
         let services = self.clone();
+        let carried = self.0.under_way.begin(order.id);
         let work = self
             .0
             .tasks
-            .spawn(async move { services.carry_out_all(Arc::new(order)).await });
+            .spawn(async move { services.carry_out_all(Arc::new(order), carried).await });
         work.await.map_err(|_| ServiceError::Closing)
     }
 
-    async fn carry_out_all(&self, order: Arc<Order>) -> ChangeReport {
+    async fn carry_out_all(&self, order: Arc<Order>, carried: Carried) -> ChangeReport {
         let mut tasks = JoinSet::new();
         for index in 0..order.chosen.len() {
             let (services, order) = (self.clone(), order.clone());
@@ -95,7 +97,7 @@ impl Services {
             }
         }
         if outcomes.contains(&Outcome::Unknown) {
-            self.settle_later(order.clone(), &outcomes);
+            self.settle_later(order.clone(), carried, &outcomes);
         }
         let accounts = order
             .chosen
@@ -186,7 +188,7 @@ impl Services {
 
     /// Looks again at what is unknown, when no request can be under way any more. Nobody waits for it: if the process
     /// ends before, recovery looks, without the password.
-    fn settle_later(&self, order: Arc<Order>, outcomes: &[Outcome]) {
+    fn settle_later(&self, order: Arc<Order>, carried: Carried, outcomes: &[Outcome]) {
         let services = self.clone();
         let unknown: Vec<usize> = (0..outcomes.len())
             .filter(|&i| outcomes[i] == Outcome::Unknown)
@@ -198,6 +200,7 @@ impl Services {
                     tracing::warn!(change.id = %order.id, %error, "cannot settle a change; recovery will look");
                 }
             }
+            drop(carried);
         });
     }
 

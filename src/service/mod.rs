@@ -40,6 +40,7 @@ mod record;
 mod recovery;
 mod reset;
 mod systems;
+mod under_way;
 mod unlock;
 mod verify;
 mod visit;
@@ -86,6 +87,7 @@ use crate::store::Store;
 use crate::time::{Clock, Timestamp};
 use decoys::Decoys;
 use hashing::Hashing;
+use under_way::UnderWay;
 
 /// What the services are built from.
 pub struct Parts {
@@ -124,6 +126,7 @@ struct Inner {
     owner: String,
     /// Work that outlives the request which ordered it.
     tasks: TaskTracker,
+    under_way: UnderWay,
 }
 
 impl Services {
@@ -153,6 +156,7 @@ impl Services {
             metrics: Metrics::default(),
             owner,
             tasks: TaskTracker::new(),
+            under_way: UnderWay::default(),
         })))
     }
 

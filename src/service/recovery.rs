@@ -58,8 +58,10 @@ impl Services {
         let (node, owner) = (&self.config().node, &self.0.owner);
         let lease = now.plus(self.config().limits.lease());
         let mut tx = self.store().write().await?;
-        let intents = reset::take_over(&mut tx, node, owner, now, lease).await?;
+        let mut intents = reset::take_over(&mut tx, node, owner, now, lease).await?;
         tx.commit().await?;
+        // A clock that was set forward ends leases of changes that are being carried out.
+        intents.retain(|intent| !self.0.under_way.contains(intent.id));
         Ok(intents)
     }
 
@@ -69,7 +71,9 @@ impl Services {
         let wait = i64::try_from((limits.settle + limits.lease()).as_millis()).unwrap_or(i64::MAX);
         let before = Timestamp::from_millis(self.now().as_millis().saturating_sub(wait));
         let mut tx = self.store().read().await?;
-        Ok(reset::pending(&mut tx, before, AT_ONCE).await?)
+        let mut intents = reset::pending(&mut tx, before, AT_ONCE).await?;
+        intents.retain(|intent| !self.0.under_way.contains(intent.id));
+        Ok(intents)
     }
 
     async fn resolve(&self, intent: &Intent, recovered: &mut Recovered) -> Result<(), ServiceError> {

@@ -76,7 +76,8 @@ async fn insert(tx: &mut Transaction, pairs: &[(&str, i64)], now: Timestamp) -> 
     Ok(())
 }
 
-/// Claims at most `limit` due deliveries for `worker` until `lease_until`, oldest event first. The outer condition
+/// Claims at most `limit` due deliveries for `worker` until `lease_until`, oldest event first. What was never tried is due
+/// by whatever clock: one that was set back must not hold up the news of an hour. The outer condition
 /// repeats the inner one for PostgreSQL, where a second worker waits for the first one's row locks and then looks again.
 ///
 /// # Errors
@@ -92,7 +93,8 @@ pub async fn claim(
         "update outbox set claimed_by = $1, claimed_until_ms = $2, tries = tries + 1 \
          where claimed_until_ms <= $3 and delivered_ms is null and dead_ms is null and (sink, sequence) in ( \
            select sink, sequence from outbox \
-           where claimed_until_ms <= $3 and available_ms <= $3 and delivered_ms is null and dead_ms is null \
+           where claimed_until_ms <= $3 and (available_ms <= $3 or tries = 0) \
+             and delivered_ms is null and dead_ms is null \
            order by sequence limit $4)",
     )
     .bind(worker)

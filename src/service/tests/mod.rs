@@ -1,5 +1,6 @@
 //! Tests of the use cases, on a real database file in a folder of their own.
 
+mod clock;
 mod crash;
 mod demonstration;
 mod faults;
