@@ -4,6 +4,7 @@
 //! recorded ([`crate::telephony::media::Recorder`]), measured ([`listener`]) and recognised ([`ear`], [`vocabulary`]).
 
 pub mod ear;
+mod knock;
 pub mod listener;
 pub mod report;
 pub mod script;
@@ -69,6 +70,9 @@ pub enum PhoneError {
         /// SIP status.
         status: u16,
     },
+    /// Nothing listens there.
+    #[error("nothing listens at {0} over UDP; is the port right, and does it run?")]
+    NobodyListens(SocketAddr),
     /// Nobody answered in time.
     #[error("nobody answered within {0:?}")]
     NoAnswer(Duration),
@@ -158,7 +162,7 @@ impl Phone {
     /// # Errors
     /// [`PhoneError`] when it is not.
     pub async fn dial(&self, target: &str, dialling: Dialling) -> Result<PhoneCall, PhoneError> {
-        let (_, remote) = sip::resolve(target).await?;
+        let (transport, remote) = sip::resolve(target).await?;
         let local = self.sip.local_ip_for(remote).ok_or(PhoneError::NoRoute(remote))?;
         let lease = self.media.lease(local)?;
         let mut negotiation = Negotiation::new(&lease, &dialling.codecs, Vec::new());
@@ -171,9 +175,18 @@ impl Phone {
         };
         let mut call = self.sip.invite(request).await?;
         let patience = dialling.patience.unwrap_or(Duration::from_secs(30));
-        let answer = tokio::time::timeout(patience, answered(&mut call))
-            .await
-            .map_err(|_| PhoneError::NoAnswer(patience))??;
+        let refused = async {
+            match transport {
+                Transport::Udp => knock::nobody_listens(local, remote).await,
+                Transport::Tcp => std::future::pending().await,
+            }
+        };
+        let answer = tokio::select! {
+            answer = tokio::time::timeout(patience, answered(&mut call)) => {
+                answer.map_err(|_| PhoneError::NoAnswer(patience))??
+            }
+            () = refused => return Err(PhoneError::NobodyListens(remote)),
+        };
         let agreed = negotiation.accept(&answer)?;
         let answered_after = monotonic().saturating_duration_since(dialled);
         let codec = agreed
@@ -266,14 +279,20 @@ impl PhoneCall {
 
     /// Presses and releases a key.
     pub async fn press(&mut self, digit: Digit) {
+        self.press_for(digit, KEY_TIME, KEY_TIME).await;
+    }
+
+    /// Presses a key for `on` and pauses for `off`, both at least 40 ms. Keys wait for the one before them; INFO has no
+    /// pauses.
+    pub async fn press_for(&mut self, digit: Digit, on: Duration, off: Duration) {
         self.listener.key(monotonic());
         self.report.keys += 1;
         let press = info::InfoPress {
             digit,
-            duration: Some(KEY_TIME),
+            duration: Some(on),
         };
         let sent = match self.keys {
-            KeyPath::Event => self.media.press(digit, KEY_TIME, KEY_TIME).is_ok(),
+            KeyPath::Event => self.media.press(digit, on, off).is_ok(),
             KeyPath::InfoRelay => self
                 .call
                 .info(info::DTMF_RELAY, Secret::new(info::relay_body(&press)))
