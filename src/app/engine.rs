@@ -15,7 +15,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::backstage::{self, Backstage};
-use super::{core_dumps, file_handles, flows, metrics, trunks, voices};
+use super::file_handles::{self, Room};
+use super::{core_dumps, flows, metrics, trunks, voices};
 use crate::api::admin::Admin;
 use crate::call::metrics::Metrics;
 use crate::call::record::CallRecords;
@@ -59,7 +60,11 @@ impl Engine {
     /// Says which file, port or setting is in the way; nothing is left running then.
     pub async fn start(config: &Config) -> anyhow::Result<Self> {
         core_dumps::forbid();
-        let max_connections = file_handles::raise(config.calls.max, config.sip_limits.max_connections);
+        let room = file_handles::raise(Room {
+            calls: config.calls.max,
+            connections: config.sip_limits.max_connections,
+        });
+        let watch = flows::Watch::begin(&config.dialplans, &config.speech.prompts);
         let backstage = backstage::open(config).await?;
         let recovered = backstage
             .services
@@ -81,7 +86,7 @@ impl Engine {
         if let Some(folder) = &config.calls.recordings {
             backstage::create_private(folder)?;
         }
-        let registry = Registry::new(config.calls.max, Arc::clone(&backstage.clock));
+        let registry = Registry::new(room.calls, Arc::clone(&backstage.clock));
         let calls_metrics = Metrics::default();
 
         let stop = CancellationToken::new();
@@ -104,13 +109,13 @@ impl Engine {
             trunks,
             endpoint: EndpointConfig {
                 // The same limit as that of the list of calls, so that OPTIONS is told what an INVITE would be.
-                max_calls: config.calls.max,
+                max_calls: room.calls,
                 strangers: config.sip_limits.strangers,
                 stranger_limits: stranger_limits(config.sip_limits.stranger_rate),
                 ..EndpointConfig::default()
             },
             connections: ConnectionLimits {
-                total: max_connections,
+                total: room.connections,
                 strangers: config.sip_limits.max_stranger_connections,
                 ..ConnectionLimits::default()
             },
@@ -133,13 +138,9 @@ impl Engine {
             clock: Arc::clone(&backstage.clock),
         };
         let upkeep = TaskTracker::new();
-        upkeep.spawn(flows::watch(
-            config.dialplans.clone(),
-            config.speech.prompts.clone(),
-            library,
-            speech.clone(),
-            stop.clone(),
-        ));
+        if let Some(watch) = watch {
+            upkeep.spawn(watch.follow(library, speech.clone(), stop.clone()));
+        }
         let services = backstage.services.clone();
         let background_stop = stop.clone();
         upkeep.spawn(async move {

@@ -1,56 +1,70 @@
-//! File handles: each call takes two sockets, each TCP connection one, and the usual soft limit of 1,024 ends at 500
-//! calls. Calls come first; connections share what is left.
+//! The limit of open files, and what there is room for within it: calls first, then TCP connections.
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// For the database, SIP, prompts, logs and the operators' port.
+/// For the database, prompts, recordings, logs and the operators' port.
 const HOUSE: u64 = 256;
+
+/// A call's two sockets.
+const PER_CALL: u64 = 2;
 
 /// The fewest connections that make sense: an SBC pair with some to spare.
 const FEWEST_CONNECTIONS: usize = 16;
 
-/// Raises the soft limit of open files to the hard one, and returns how many of the wished-for `connections` there is
-/// room for beside `calls`. A limit that is too low is told, with what it allows.
+/// How much may be open at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Room {
+    /// Calls. One more, and those in progress would find no handle for what they need.
+    pub calls: usize,
+    /// TCP connections for SIP.
+    pub connections: usize,
+}
+
+/// Raises the soft limit of open files to the hard one, and gives how much of what is `wished` there is room for. A limit
+/// that is too low is told, with what it allows.
 #[must_use]
-pub fn raise(calls: usize, connections: usize) -> usize {
+pub fn raise(wished: Room) -> Room {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
-        return connections;
+        return wished;
     };
-    let now = if soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() {
+    let limit = if soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() {
         hard
     } else {
         soft
     };
-    let for_calls = needed(calls, 0);
-    if now < for_calls {
+    let room = room(limit, wished);
+    let needed = HOUSE
+        .saturating_add((wished.calls as u64).saturating_mul(PER_CALL))
+        .saturating_add(wished.connections as u64);
+    if room.calls < wished.calls {
         tracing::warn!(
-            limit = now,
-            needed = for_calls,
-            "open files are limited to fewer than calls.max needs; raise the limit (ulimit -n, LimitNOFILE=) or lower calls.max"
+            limit,
+            needed,
+            calls = room.calls,
+            "open files are limited to fewer than calls.max needs, so fewer calls are taken; raise the limit (ulimit -n, \
+             LimitNOFILE=) or lower calls.max"
         );
-    }
-    let allowed = room(now, calls, connections);
-    if allowed < connections {
+    } else if room.connections < wished.connections {
         tracing::warn!(
-            limit = now,
-            needed = needed(calls, connections),
-            connections = allowed,
+            limit,
+            needed,
+            connections = room.connections,
             "open files are limited to fewer than sip.max_connections needs; fewer TCP connections are taken"
         );
     }
-    allowed
+    room
 }
 
-fn needed(calls: usize, connections: usize) -> u64 {
-    (calls as u64)
-        .saturating_mul(2)
-        .saturating_add(HOUSE)
-        .saturating_add(connections as u64)
-}
-
-fn room(limit: u64, calls: usize, connections: usize) -> usize {
-    let left = usize::try_from(limit.saturating_sub(needed(calls, 0))).unwrap_or(usize::MAX);
-    left.max(FEWEST_CONNECTIONS).min(connections)
+/// What `limit` allows. Of a small one the calls get half.
+fn room(limit: u64, wished: Room) -> Room {
+    let number = |handles: u64| usize::try_from(handles).unwrap_or(usize::MAX);
+    let left = limit - HOUSE.min(limit / 2);
+    let calls = wished.calls.min(number(left / PER_CALL));
+    let left = number(left.saturating_sub((calls as u64).saturating_mul(PER_CALL)));
+    Room {
+        calls,
+        connections: left.max(FEWEST_CONNECTIONS).min(wished.connections),
+    }
 }
 
 #[cfg(test)]
@@ -59,9 +73,21 @@ mod tests {
 
     #[test]
     fn calls_come_first_and_connections_share_what_is_left() {
-        assert_eq!(room(1_000_000, 500, 4_096), 4_096);
-        assert_eq!(room(4_096, 500, 4_096), 4_096 - 1_256);
-        assert_eq!(room(1_024, 500, 4_096), FEWEST_CONNECTIONS);
-        assert_eq!(room(1_024, 500, 8), 8);
+        for (limit, wished, calls, connections) in [
+            (u64::MAX, (500, 4_096), 500, 4_096),
+            (1_000_000, (500, 4_096), 500, 4_096),
+            (4_096, (500, 4_096), 500, 4_096 - 1_256),
+            (1_256, (500, 4_096), 500, FEWEST_CONNECTIONS),
+            (1_024, (500, 4_096), 384, FEWEST_CONNECTIONS),
+            (1_024, (500, 8), 384, 8),
+            (128, (500, 4_096), 32, FEWEST_CONNECTIONS),
+            (0, (500, 4_096), 0, FEWEST_CONNECTIONS),
+        ] {
+            let wished = Room {
+                calls: wished.0,
+                connections: wished.1,
+            };
+            assert_eq!(room(limit, wished), Room { calls, connections }, "{limit}");
+        }
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use notify::{RecursiveMode, Watcher as _};
+use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -104,31 +104,52 @@ pub fn load(folder: &Path, prompts: &PromptIndex) -> anyhow::Result<Arc<Library>
     Ok(library)
 }
 
-/// Watches flows and prompts and reloads what has changed, until `stop`.
-pub async fn watch(flows: PathBuf, prompts: PathBuf, library: Arc<Library>, speech: Speech, stop: CancellationToken) {
-    // One place is enough: what matters is that something happened.
-    let (sender, mut changes) = mpsc::channel::<()>(1);
-    let notice = move |event: notify::Result<notify::Event>| {
-        if event.is_ok_and(|event| !event.kind.is_access()) {
-            let _ = sender.try_send(());
+/// Notices that flows or prompts were changed. To be begun before they are read for the first time: reading all prompts
+/// takes seconds, and what is changed meanwhile must not be missed.
+pub struct Watch {
+    flows: PathBuf,
+    prompts: PathBuf,
+    changes: mpsc::Receiver<()>,
+    _watcher: RecommendedWatcher,
+}
+
+impl Watch {
+    /// Begins; `None`, told in the log, when the system does not tell of changes.
+    #[must_use]
+    pub fn begin(flows: &Path, prompts: &Path) -> Option<Self> {
+        // One place is enough: what matters is that something happened.
+        let (sender, changes) = mpsc::channel::<()>(1);
+        let notice = move |event: notify::Result<notify::Event>| {
+            if event.is_ok_and(|event| !event.kind.is_access()) {
+                let _ = sender.try_send(());
+            }
+        };
+        let watching = notify::recommended_watcher(notice).and_then(|mut watcher| {
+            watcher.watch(flows, RecursiveMode::NonRecursive)?;
+            watcher.watch(prompts, RecursiveMode::Recursive)?;
+            Ok(watcher)
+        });
+        match watching {
+            Ok(watcher) => Some(Self {
+                flows: flows.to_owned(),
+                prompts: prompts.to_owned(),
+                changes,
+                _watcher: watcher,
+            }),
+            Err(error) => {
+                tracing::warn!(%error, "changed files are not noticed; restart to load them");
+                None
+            }
         }
-    };
-    let watching = notify::recommended_watcher(notice).and_then(|mut watcher| {
-        watcher.watch(&flows, RecursiveMode::NonRecursive)?;
-        watcher.watch(&prompts, RecursiveMode::Recursive)?;
-        Ok(watcher)
-    });
-    let _watcher = match watching {
-        Ok(watcher) => watcher,
-        Err(error) => {
-            tracing::warn!(%error, "changed files are not noticed; restart to load them");
-            return;
+    }
+
+    /// Reloads what has changed, until `stop`.
+    pub async fn follow(mut self, library: Arc<Library>, speech: Speech, stop: CancellationToken) {
+        while let Some(Some(())) = stop.run_until_cancelled(self.changes.recv()).await {
+            tokio::time::sleep(SETTLE).await;
+            while self.changes.try_recv().is_ok() {}
+            reload(&self.flows, &self.prompts, &library, &speech).await;
         }
-    };
-    while let Some(Some(())) = stop.run_until_cancelled(changes.recv()).await {
-        tokio::time::sleep(SETTLE).await;
-        while changes.try_recv().is_ok() {}
-        reload(&flows, &prompts, &library, &speech).await;
     }
 }
 
