@@ -3,7 +3,7 @@
 //! | path | gives |
 //! |---|---|
 //! | `/health/live` | 200 while the program runs |
-//! | `/health/ready` | 200 when calls are taken, 503 with the reason when not |
+//! | `/health/ready` | 200 when calls are taken and can be served, 503 with the reason when not: draining, or the database takes no writes |
 //! | `/metrics` | Prometheus text |
 //! | `/calls` | JSON list of [`LiveCall`](crate::call::registry::LiveCall) |
 
@@ -20,19 +20,25 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::call::registry::Registry;
+use crate::service::Services;
 
 /// What the port shows.
 #[derive(Clone)]
 pub struct Admin {
     calls: Arc<Registry>,
     metrics: Arc<MetricsRegistry>,
+    services: Services,
 }
 
 impl Admin {
-    /// Shows these calls and metrics.
+    /// Shows these calls and metrics, and whether these services work.
     #[must_use]
-    pub fn new(calls: Arc<Registry>, metrics: Arc<MetricsRegistry>) -> Self {
-        Self { calls, metrics }
+    pub fn new(calls: Arc<Registry>, metrics: Arc<MetricsRegistry>, services: Services) -> Self {
+        Self {
+            calls,
+            metrics,
+            services,
+        }
     }
 
     /// The routes.
@@ -65,6 +71,13 @@ impl Admin {
 async fn ready(State(admin): State<Admin>) -> Response {
     if admin.calls.is_draining() {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining: no new calls are taken\n").into_response();
+    }
+    if !admin.services.database_takes_writes() {
+        return (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the database takes no writes: see the log\n",
+        )
+            .into_response();
     }
     "ready\n".into_response()
 }

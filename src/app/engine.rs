@@ -100,10 +100,14 @@ impl Engine {
             backstage.services.clone(),
             Arc::clone(&sip_figures),
         );
-        let admin = Admin::new(Arc::clone(&registry), Arc::new(metrics_registry))
-            .serve(config.admin, stop.clone())
-            .await
-            .with_context(|| format!("cannot listen on {} (admin.listen)", config.admin))?;
+        let admin = Admin::new(
+            Arc::clone(&registry),
+            Arc::new(metrics_registry),
+            backstage.services.clone(),
+        )
+        .serve(config.admin, stop.clone())
+        .await
+        .with_context(|| format!("cannot listen on {} (admin.listen)", config.admin))?;
         let (sip, incoming) = SipStack::start(SipConfig {
             listen: config.listen.iter().map(listen).collect(),
             trunks,

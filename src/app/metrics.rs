@@ -72,6 +72,11 @@ impl Collector for Figures {
         };
         let media = self.media.stats();
         gauge("calls_active", "Calls in progress", self.calls.len())?;
+        gauge(
+            "database_writable",
+            "1 when the database took the last write that was tried",
+            usize::from(self.services.database_takes_writes()),
+        )?;
         gauge("media_sessions_active", "Media sessions in progress", media.sessions)?;
         let mut counter = |name: &str, help: &str, value: u64| {
             let counter = ConstCounter::new(value);
@@ -88,11 +93,7 @@ impl Collector for Figures {
             "Media events that no call took",
             media.events_dropped,
         )?;
-        counter(
-            "media_socket_errors",
-            "Errors of media sockets, ICMP unreachable among them",
-            media.socket_errors,
-        )?;
+        counter("media_socket_errors", "Errors of media sockets", media.socket_errors)?;
         let sip = *self.sip.lock().unwrap_or_else(PoisonError::into_inner);
         counter("sip_messages_received", "SIP messages looked at", sip.received)?;
         counter(

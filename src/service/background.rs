@@ -1,5 +1,5 @@
-//! What runs beside the doors while the program is up: deliveries, recovery, tidying. It decides nothing; it only says
-//! when.
+//! What runs beside the doors while the program is up: deliveries, recovery, tidying, and a look whether the database
+//! takes writes. It decides nothing; it only says when.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,13 @@ impl Services {
     /// Runs until `stop`. A failure is logged and the work tried again later: a database that is busy for a minute must
     /// not end the deliveries of the day.
     pub async fn run_background(&self, sinks: Vec<Arc<dyn Sink>>, limits: OutboxLimits, stop: CancellationToken) {
-        let work = async { tokio::join!(self.keep_delivering(&sinks, &limits), self.keep_house()) };
+        let work = async {
+            tokio::join!(
+                self.keep_delivering(&sinks, &limits),
+                self.keep_house(),
+                self.watch_database()
+            )
+        };
         tokio::select! {
             () = stop.cancelled() => {}
             _ = work => {}

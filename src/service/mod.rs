@@ -44,6 +44,7 @@ mod under_way;
 mod unlock;
 mod verify;
 mod visit;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -88,6 +89,7 @@ use crate::time::{Clock, Timestamp};
 use decoys::Decoys;
 use hashing::Hashing;
 use under_way::UnderWay;
+use watch::Condition;
 
 /// What the services are built from.
 pub struct Parts {
@@ -127,6 +129,7 @@ struct Inner {
     /// Work that outlives the request which ordered it.
     tasks: TaskTracker,
     under_way: UnderWay,
+    database: Condition,
 }
 
 impl Services {
@@ -157,6 +160,7 @@ impl Services {
             owner,
             tasks: TaskTracker::new(),
             under_way: UnderWay::default(),
+            database: Condition::default(),
         })))
     }
 

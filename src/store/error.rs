@@ -14,6 +14,12 @@ pub enum StoreError {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// The file is gone, or another one has its name: what is written now is lost when the program ends.
+    #[error("the database file {path} was removed or replaced; restart passline once it is back")]
+    Gone {
+        /// Which file.
+        path: PathBuf,
+    },
     /// The tables cannot be brought to this version of the program.
     #[error("cannot migrate the database; it may belong to a newer version of passline")]
     Migration(#[source] sqlx::migrate::MigrateError),

@@ -12,7 +12,7 @@
 //! waiting is by sleep and retry, which is unfair under load.
 
 use std::fmt::Write as _;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
 use std::time::Duration;
@@ -31,8 +31,9 @@ pub struct Config {
     /// How many connections are held. Readers do not block each other or the writer (WAL); four are enough for two
     /// cores, because a statement takes well under a millisecond.
     pub max_connections: u32,
-    /// How long a caller waits for a connection, and for the write lock of another process. Five seconds: a person on
-    /// the phone takes that for a pause, and only a stuck disk or a forgotten `sqlite3` shell takes longer.
+    /// How long a caller waits for their turn or for a connection, and then for the write lock of another process. Five
+    /// seconds: a person on the phone takes that for a pause, and only a stuck disk or a forgotten `sqlite3` shell takes
+    /// longer.
     pub busy_timeout: Duration,
 }
 
@@ -53,6 +54,27 @@ impl Config {
 pub struct Store {
     pool: AnyPool,
     writers: Arc<Mutex<()>>,
+    busy_timeout: Duration,
+    file: Arc<OpenedFile>,
+}
+
+/// Which file was opened: its name, and what the file system knows it by.
+#[derive(Debug)]
+struct OpenedFile {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl OpenedFile {
+    fn look(path: &Path) -> std::io::Result<Self> {
+        let metadata = std::fs::metadata(path)?;
+        Ok(Self {
+            path: path.to_owned(),
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        })
+    }
 }
 
 impl Store {
@@ -70,6 +92,10 @@ impl Store {
         let busy_timeout_ms = config.busy_timeout.as_millis();
         let pool = AnyPoolOptions::new()
             .max_connections(config.max_connections)
+            // All of them, for good: when file handles run out, calls in progress must not need new ones.
+            .min_connections(config.max_connections)
+            .idle_timeout(None)
+            .max_lifetime(None)
             .acquire_timeout(config.busy_timeout)
             .after_connect(move |connection, _| {
                 Box::pin(async move { configure_sqlite(connection, busy_timeout_ms).await })
@@ -86,10 +112,7 @@ impl Store {
             .run(&pool)
             .await
             .map_err(StoreError::Migration)?;
-        Ok(Self {
-            pool,
-            writers: Arc::default(),
-        })
+        Self::with_pool(pool, config)
     }
 
     /// Opens a database that is there, to look only: nothing is created, migrated or written. For tools that check what
@@ -99,7 +122,7 @@ impl Store {
     /// [`StoreError::File`] when there is no such file.
     pub async fn open_read_only(config: &Config) -> Result<Self, StoreError> {
         install_drivers();
-        std::fs::metadata(&config.path).map_err(|source| StoreError::File {
+        OpenedFile::look(&config.path).map_err(|source| StoreError::File {
             path: config.path.clone(),
             source,
         })?;
@@ -109,10 +132,35 @@ impl Store {
             .acquire_timeout(config.busy_timeout)
             .connect_with(options)
             .await?;
+        Self::with_pool(pool, config)
+    }
+
+    fn with_pool(pool: AnyPool, config: &Config) -> Result<Self, StoreError> {
+        let file = OpenedFile::look(&config.path).map_err(|source| StoreError::File {
+            path: config.path.clone(),
+            source,
+        })?;
         Ok(Self {
             pool,
             writers: Arc::default(),
+            busy_timeout: config.busy_timeout,
+            file: Arc::new(file),
         })
+    }
+
+    /// Whether the file that was opened is still what its name stands for. SQLite does not notice: it writes into the
+    /// removed file for as long as the program runs.
+    ///
+    /// # Errors
+    /// [`StoreError::Gone`] when it is not.
+    pub fn check_in_place(&self) -> Result<(), StoreError> {
+        let opened = &*self.file;
+        match OpenedFile::look(&opened.path) {
+            Ok(found) if (found.device, found.inode) == (opened.device, opened.inode) => Ok(()),
+            _ => Err(StoreError::Gone {
+                path: opened.path.clone(),
+            }),
+        }
     }
 
     /// Begins a transaction that only reads: it sees one state of the database throughout.
@@ -131,7 +179,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::Busy`] when another process keeps writing.
     pub async fn write(&self) -> Result<Transaction, StoreError> {
-        let turn = self.writers.clone().lock_owned().await;
+        // Each of those in front may wait for the other process in vain: without a limit here, the last one would wait
+        // for as long as all of them together.
+        let turn = tokio::time::timeout(self.busy_timeout, self.writers.clone().lock_owned())
+            .await
+            .map_err(|_| sqlx::Error::PoolTimedOut)?;
         Ok(Transaction {
             inner: self.pool.begin_with("begin immediate").await?,
             _turn: Some(turn),
@@ -288,6 +340,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_file_that_was_removed_or_replaced_is_noticed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.db");
+        let store = Store::open(&Config::new(&path)).await.unwrap();
+        assert!(store.check_in_place().is_ok());
+        let moved = directory.path().join("b.db");
+        std::fs::rename(&path, &moved).unwrap();
+        assert!(matches!(store.check_in_place(), Err(StoreError::Gone { .. })));
+        std::fs::write(&path, "another").unwrap();
+        assert!(matches!(store.check_in_place(), Err(StoreError::Gone { .. })));
+        std::fs::rename(&moved, &path).unwrap();
+        assert!(store.check_in_place().is_ok());
+    }
+
+    #[tokio::test]
     async fn looking_creates_and_changes_nothing() {
         let directory = tempfile::tempdir().unwrap();
         let config = Config::new(directory.path().join("a.db"));
@@ -312,6 +379,33 @@ mod tests {
         drop(tx);
         let mut tx = store.write().await.unwrap();
         assert_eq!(setting::find(&mut tx, "a").await.unwrap(), None);
+    }
+
+    /// Ten writers waited fifty seconds for a lock that each of them gives up after five.
+    #[tokio::test]
+    async fn many_writers_give_up_as_soon_as_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = Config {
+            busy_timeout: Duration::from_millis(200),
+            ..Config::new(directory.path().join("a.db"))
+        };
+        let (store, other) = (Store::open(&config).await.unwrap(), Store::open(&config).await.unwrap());
+        let lock = other.write().await.unwrap();
+        let begun = crate::time::monotonic();
+        let mut writers = tokio::task::JoinSet::new();
+        for _ in 0..10 {
+            let store = store.clone();
+            writers.spawn(async move { store.write().await.map(drop) });
+        }
+        let results = writers.join_all().await;
+        assert!(
+            results.iter().all(|result| matches!(result, Err(StoreError::Busy(_)))),
+            "{results:?}"
+        );
+        let waited = crate::time::monotonic() - begun;
+        assert!(waited < Duration::from_millis(1_200), "{waited:?}");
+        drop(lock);
+        assert!(store.write().await.is_ok());
     }
 
     #[tokio::test]
