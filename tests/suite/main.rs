@@ -7,6 +7,8 @@ mod calls;
 mod canary;
 mod cli;
 mod crash;
+mod faults;
+mod lossy;
 mod sipp;
 mod support;
 mod torture;

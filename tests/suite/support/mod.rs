@@ -3,6 +3,8 @@
 pub(crate) mod baresip;
 pub(crate) mod caller;
 pub(crate) mod database;
+pub(crate) mod network;
+pub(crate) mod plain_caller;
 #[path = "../../../src/telephony/sip/endpoint/tests/second_opinion.rs"]
 pub(crate) mod second_opinion;
 pub(crate) mod server;

@@ -163,7 +163,12 @@ impl House {
 
     /// Starts the server.
     pub(crate) fn serve(&self) -> Server {
-        Server::start(self.path())
+        self.serve_under(&[])
+    }
+
+    /// Starts the server by way of another program, such as `prlimit`, that runs it in its place.
+    pub(crate) fn serve_under(&self, launcher: &[&str]) -> Server {
+        Server::start(self.path(), launcher)
     }
 
     /// What a system says to a password.
@@ -222,15 +227,16 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    fn start(folder: &Path) -> Self {
+    fn start(folder: &Path, launcher: &[&str]) -> Self {
         let log_file = folder.join("server.log");
         let log = fs::OpenOptions::new()
             .create(true)
             .append(true)
             .open(&log_file)
             .expect("a log file");
-        let mut child = Command::new(PASSLINE)
-            .args(["serve", "--json"])
+        let command = [launcher, &[PASSLINE, "serve", "--json"]].concat();
+        let mut child = Command::new(command[0])
+            .args(&command[1..])
             .current_dir(folder)
             .env("TMPDIR", folder.join("tmp"))
             .stdin(Stdio::null())
