@@ -64,7 +64,7 @@ impl Lab {
             match output {
                 Output::Send { bytes, .. } => last = Some(bytes),
                 Output::Incoming(info) => self.incoming = Some(info.key),
-                Output::Event(..) | Output::Close(_) => {}
+                Output::Event(..) | Output::Close(_) | Output::Proved { .. } => {}
             }
         }
         self.spent += monotonic().duration_since(begin);

@@ -7,7 +7,7 @@ use criterion::{BatchSize, Criterion, Throughput};
 use passline::secret::Secret;
 use passline::telephony::sdp::{Description, LocalMedia, Negotiator};
 use passline::telephony::sip::Credentials;
-use passline::telephony::sip::digest::{Challenger, Users, answer};
+use passline::telephony::sip::digest::{Challenger, Protection, Users, answer};
 use passline::telephony::sip::framing::Framer;
 use passline::telephony::sip::message::{AuthParams, Message, Method, Name, NameAddr, Uri, Writer, validate};
 use passline::time::monotonic;
@@ -126,6 +126,11 @@ fn digest(criterion: &mut Criterion) {
         password: Secret::new("wonderland".to_owned()),
     };
     let uri = "sip:100@198.51.100.1";
+    let protection = Protection {
+        trunk: "carrier",
+        realm: "passline",
+        users: &users,
+    };
     for (name, choice) in [("SHA-256", 0), ("MD5", 1)] {
         let mut challenger = Challenger::new([7; 32], start);
         let mut now = start;
@@ -135,12 +140,12 @@ fn digest(criterion: &mut Criterion) {
                 for _ in 0..iterations {
                     // A nonce is good once; 100 proofs a second.
                     now += Duration::from_millis(10);
-                    let challenge = challenger.challenge(now, "passline", false);
+                    let challenge = challenger.challenge(now, &protection, false);
                     let offered = std::iter::once(challenge[choice].as_str());
                     let proof = answer(offered, &alice, &Method::Invite, uri, "0a4f113b").expect("understood");
                     let begin = monotonic();
                     let credentials = AuthParams::parse(&proof).expect("well formed");
-                    let verdict = challenger.verify(now, ("passline", &users), &Method::Invite, uri, &credentials);
+                    let verdict = challenger.verify(now, &protection, &Method::Invite, uri, &credentials);
                     total += monotonic().duration_since(begin);
                     assert!(verdict.is_ok(), "right password");
                 }

@@ -128,7 +128,7 @@ impl Lab {
             assert!(outputs <= 256, "one input leads to a bounded number of outputs");
             match output {
                 Output::Send { bytes, .. } => self.look_at(&bytes),
-                Output::Close(_) => {}
+                Output::Close(_) | Output::Proved { .. } => {}
                 Output::Incoming(info) => {
                     assert!(self.live.insert(info.key), "a call is offered once");
                     self.newest = Some(info.key);

@@ -220,6 +220,7 @@ impl World {
                     }
                 }
                 Output::Close(_) => panic!("no streams here"),
+                Output::Proved { .. } => panic!("nobody asks for a password here"),
             }
         }
     }
