@@ -5,7 +5,7 @@
 //!
 //! | module | what lives there |
 //! |---|---|
-//! | [`secret`], [`digit`], [`time`], [`checked_toml`], [`telemetry`] | redacting types, keys of the keypad, clocks, files people write, logs |
+//! | [`secret`], [`digit`], [`time`], [`table`], [`checked_toml`], [`telemetry`] | redacting types, keys of the keypad, clocks, tables that shrink, files people write, logs |
 //! | [`telephony`] `::{sdp, rtp, codec, dtmf}` | pure: bytes and numbers in, types out |
 //! | [`dialplan`] | call flows: model, parser, checker, graph, interpreter; pure |
 //! | [`identity`] | rules about people and secrets: keypad IDs, answers, policy, lockout, evidence, audit; pure |
@@ -21,6 +21,7 @@
 pub mod checked_toml;
 pub mod digit;
 pub mod secret;
+pub mod table;
 pub mod telemetry;
 pub mod time;
 

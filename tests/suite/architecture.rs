@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 /// Floors of the house from the ground up. The longest matching prefix says where a module lives.
 const FLOORS: &[(&str, u8)] = &[
     ("secret", 0),
+    ("table", 0),
     ("time", 0),
     ("telemetry", 0),
     ("checked_toml", 1),

@@ -3,6 +3,7 @@
 //! A timer is known by its key: setting it again moves it, cancelling forgets it. The heap keeps outdated entries until
 //! they come up or outnumber the live ones, so that both cost a push or a hash removal and nothing is searched.
 
+use crate::table::give_room_back;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::hash::Hash;
@@ -45,6 +46,7 @@ impl<K: Copy + Eq + Hash + Ord> Timers<K> {
     /// Forgets the timer `key`.
     pub fn cancel(&mut self, key: K) {
         self.live.remove(&key);
+        give_room_back(&mut self.live);
     }
 
     /// When the next timer runs out.
@@ -61,7 +63,11 @@ impl<K: Copy + Eq + Hash + Ord> Timers<K> {
             return None;
         }
         self.heap.pop();
+        if self.heap.len() < self.heap.capacity() / 8 {
+            self.heap.shrink_to(2 * self.heap.len());
+        }
         self.live.remove(&key);
+        give_room_back(&mut self.live);
         Some(key)
     }
 

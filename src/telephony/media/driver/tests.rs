@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use rand::RngExt as _;
 use tokio::sync::mpsc;
 
+use super::wheel::PACK;
 use super::{EngineConfig, Lease, MediaEngine, MediaError, MediaHandle};
 use crate::digit::Digit;
 use crate::telephony::codec::{Clip, Codec};
@@ -79,19 +80,21 @@ fn tone(duration: Duration) -> Playlist {
 /// A panicked thread left its calls in the count and refused half of all new ones, until the program was started again.
 #[tokio::test]
 async fn a_media_thread_that_panics_ends_its_calls_and_takes_new_ones() {
-    let engine = engine(6);
+    let engine = engine(2 * PACK as u16 + 1);
     let (broken, mut events, _peer) = open_to_socket(&engine);
+    // The second thread begins with the second pack.
+    let _pack: Vec<_> = (1..PACK).map(|_| open_to_socket(&engine)).collect();
     let (_other, _others, other_peer) = open_to_socket(&engine);
     broken.panic_worker();
     let ended = tokio::time::timeout(5_000 * MS, async { while events.recv().await.is_some() {} });
     ended.await.expect("the events of its sessions end");
     eventually("giving back places and ports", || {
-        engine.stats().sessions == 1 && engine.free_pairs() == 5
+        engine.stats().sessions == 1 && engine.free_pairs() == 2 * PACK
     });
     assert!(broken.stats().await.is_none());
     next_packet(&other_peer);
-    // One of these two comes to the thread that panicked.
-    let fresh = [open_to_socket(&engine), open_to_socket(&engine)];
+    // The last of these comes to the thread that panicked.
+    let fresh: Vec<_> = (0..PACK).map(|_| open_to_socket(&engine)).collect();
     for (_, _, peer) in &fresh {
         next_packet(peer);
     }

@@ -16,6 +16,7 @@ use super::lease::Lease;
 use super::metrics::{Counters, Place, SharedCounters};
 use super::sockets::{BATCH, Clocks, MediaSocket, Reader};
 use super::wheel::Wheel;
+use crate::table::give_room_back;
 use crate::telephony::media::config::{Command, HeardAudio, MediaEvent, SessionConfig};
 use crate::telephony::media::session::{MAX_PACKET_LEN, Port, Session, Transmit};
 use crate::telephony::media::stats::SessionStats;
@@ -192,6 +193,7 @@ impl<'a> Worker<'a> {
         let Some(mut live) = self.sessions.remove(&id) else {
             return;
         };
+        give_room_back(&mut self.sessions);
         let now = crate::time::monotonic();
         if let Some(transmit) = live.session.goodbye(now, &mut self.buffer) {
             live.transmit(transmit, &self.buffer, &mut self.counters);

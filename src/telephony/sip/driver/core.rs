@@ -16,6 +16,7 @@ use super::call::{Call, IncomingCall};
 use super::connections::Connections;
 use super::patience::Patience;
 use super::{Arrival, EVENTS, Ingress, tcp};
+use crate::table::give_room_back;
 use crate::telephony::sip::endpoint::{
     CallEvent, CallInfo, CallKey, Command, Endpoint, Input, OutgoingInvite, Output, Stats,
 };
@@ -222,6 +223,7 @@ impl Core {
     fn turn_away(&mut self, now: Instant, key: CallKey) {
         tracing::warn!("a call is refused because the call layer does not take it");
         self.events.remove(&key);
+        give_room_back(&mut self.events);
         self.endpoint.handle(
             now,
             Input::Command(
@@ -245,6 +247,7 @@ impl Core {
         let is_full = matches!(events.try_send(event), Err(mpsc::error::TrySendError::Full(_)));
         if is_last || is_full {
             self.events.remove(&key);
+            give_room_back(&mut self.events);
         }
         if is_full && !is_last {
             tracing::warn!("a call is hung up because nobody reads its events");

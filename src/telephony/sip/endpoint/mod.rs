@@ -65,6 +65,7 @@ use super::trace;
 use super::transaction::{Clients, Fingerprint, Fingerprints, Servers, Timer, Wire};
 use super::transport::Flow;
 use super::trunk::{Trunks, Unserved};
+use crate::table::give_room_back;
 
 /// Limits and manners of the endpoint.
 #[derive(Clone, Debug)]
@@ -325,6 +326,7 @@ impl Endpoint {
     fn finish(&mut self, now: Instant, key: u64, event: CallEvent) {
         self.refuse_waiting(now, key, 487);
         let Some(call) = self.calls.remove(&key) else { return };
+        give_room_back(&mut self.calls);
         if let Some(branch) = call.inviting {
             self.clients.abandon(now, &mut self.wire, branch);
         }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{ClientTimer, Timer, Wire};
+use crate::table::give_room_back;
 use crate::telephony::sip::digest::Credentials;
 use crate::telephony::sip::message::{Checked, MAGIC_COOKIE, Message, Method, Name, Writer};
 use crate::telephony::sip::timer::{T1, T1_64, T2, T4};
@@ -273,7 +274,9 @@ impl Clients {
         for timer in [ClientTimer::Resend, ClientTimer::TimeOut, ClientTimer::End] {
             wire.timers.cancel(Timer::Client(branch, timer));
         }
-        self.table.remove(&branch).map(|transaction| transaction.outgoing)
+        let removed = self.table.remove(&branch);
+        give_room_back(&mut self.table);
+        removed.map(|transaction| transaction.outgoing)
     }
 }
 

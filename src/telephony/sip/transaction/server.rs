@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::key::Fingerprint;
 use super::{ServerTimer, Timer, Wire};
+use crate::table::give_room_back;
 use crate::telephony::sip::timer::{T1, T1_64, T2, T4};
 use crate::telephony::sip::transport::Flow;
 
@@ -228,10 +229,12 @@ impl Servers {
             wire.timers.cancel(Timer::Server(key, timer));
         }
         let copies = self.table.remove(&key).and_then(|transaction| transaction.copies);
+        give_room_back(&mut self.table);
         if let Some(copies) = copies
             && self.copies.get(&copies) == Some(&key)
         {
             self.copies.remove(&copies);
+            give_room_back(&mut self.copies);
         }
     }
 }
