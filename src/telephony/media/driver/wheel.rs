@@ -96,11 +96,15 @@ impl Wheel {
         u64::try_from(moment.saturating_duration_since(self.epoch).as_millis()).unwrap_or(u64::MAX / 2)
     }
 
-    /// Sessions that share this phase: those of one slot now, and of the slots they come from.
+    /// Sessions that share this phase: those of one slot now, of the slots they come from, and those that are due before
+    /// and have not been run.
     fn load(&self, millis: u64, span: u64) -> usize {
         let turns = (SLOTS as u64 / span).max(1);
+        let waiting = millis.checked_sub(span).filter(|before| *before >= self.cursor);
         (0..turns)
-            .map(|turn| self.slots[slot(millis + turn * span)].len())
+            .map(|turn| millis + turn * span)
+            .chain(waiting)
+            .map(|millis| self.slots[slot(millis)].len())
             .sum()
     }
 }
@@ -127,6 +131,15 @@ mod tests {
             }
         }
         assert_eq!(loads[1..], [20; 20]);
+    }
+
+    #[test]
+    fn sessions_that_are_due_are_not_overlooked() {
+        let epoch = crate::time::monotonic();
+        let mut wheel = Wheel::new(epoch);
+        let due = wheel.admit(1, 20 * MS, epoch);
+        // Opened when the first one's time has come, and before it was run.
+        assert_eq!(wheel.admit(2, 20 * MS, due), due + 20 * MS);
     }
 
     #[test]
