@@ -26,7 +26,8 @@ pub(crate) fn all(criterion: &mut Criterion) {
     );
 }
 
-/// A patient caller: hears everything out, keys 1 and #, and every operation has its first outcome.
+/// A caller without end: hears everything out, keys 1 and #, and every operation has its first outcome. The limit of
+/// steps ends the call, so the figure is one of steps.
 fn walk(flow: &Arc<Flow>) -> usize {
     let mut interpreter = Interpreter::new(Arc::clone(flow));
     let now = monotonic();

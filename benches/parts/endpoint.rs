@@ -133,8 +133,9 @@ pub(crate) fn all(criterion: &mut Criterion) {
             lab.spent
         });
     });
+    // Most of them find the budget of their source used up.
     let options = in_dialog("OPTIONS", "s", "To: <sip:100@198.51.100.1>", 1);
-    criterion.bench_function("endpoint/OPTIONS of a stranger", |bencher| {
+    criterion.bench_function("endpoint/OPTIONS of a stranger, 5,000 a second", |bencher| {
         bencher.iter_custom(|iterations| {
             lab.spent = Duration::ZERO;
             lab.flow.remote = ([203, 0, 113, 66], 5060).into();
