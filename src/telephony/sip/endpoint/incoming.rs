@@ -183,8 +183,7 @@ impl Endpoint {
             Ok(offer) => offer,
             Err(refusal) => return self.refuse_explained(now, flow, transaction, &request, &refusal),
         };
-        let is_full = self.servers.is_full();
-        let admitted = if is_full {
+        let admitted = if self.is_full() {
             Err(admission::Refusal::Overloaded)
         } else {
             self.admission.admit_call(now, trunk)
@@ -280,9 +279,19 @@ impl Endpoint {
         self.refuse(now, flow, key, request, status, &extra);
     }
 
+    /// Whether there is no room for another call, those that we made included.
+    fn is_full(&self) -> bool {
+        self.servers.is_full() || self.calls.len() >= self.config.max_calls
+    }
+
     /// The status that an INVITE would get now (section 11.2).
     fn answer_options(&mut self, flow: Flow, trunk: usize, request: &Checked) {
-        match self.admission.would_admit(trunk) {
+        let admitted = if self.is_full() {
+            Err(admission::Refusal::Overloaded)
+        } else {
+            self.admission.would_admit(trunk)
+        };
+        match admitted {
             Ok(()) => self.answer_statelessly(flow, &request.message, 200, CAPABILITIES),
             Err(refusal) => {
                 let (status, retry_after) = refusal.answer();

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::super::{CallEvent, CallKey, Command, EndCause, Input, OutgoingInvite};
-use super::support::{Lab, Sent, flow_from};
+use super::super::{CallEvent, CallKey, Command, EndCause, EndpointConfig, Input, OutgoingInvite};
+use super::support::{Lab, Sent, TRUNK, flow_from, invite, request};
 use crate::secret::Secret;
 use crate::telephony::sip::digest::Credentials;
 use crate::telephony::sip::message::{AuthParams, Method, Name};
@@ -441,4 +441,25 @@ fn credentials_can_make_a_datagram_too_large() {
     far(&mut lab, &answer(&third, 486, "far", "", ""));
     assert_eq!(lab.last_event(), CallEvent::Rejected { status: 486 });
     lab.assert_empty();
+}
+
+#[test]
+fn calls_that_we_make_count_towards_the_most_calls_at_once() {
+    let config = EndpointConfig {
+        max_calls: 1,
+        ..EndpointConfig::default()
+    };
+    let mut lab = Lab::with(&[("carrier", TRUNK)], Transport::Udp, config);
+    let (key, _) = call(&mut lab, None);
+    let refused = |lab: &mut Lab, branch| lab.deliver(&invite(branch)).pop().and_then(|sent| sent.status());
+    assert_eq!(refused(&mut lab, "1"), Some(503));
+    assert_eq!(
+        lab.answer_to(&request("OPTIONS", "2", 2, "", "", "")).status(),
+        Some(503)
+    );
+    lab.command(key, Command::HangUp);
+    lab.pass(Duration::from_secs(200));
+    assert_eq!(lab.endpoint.stats().calls, 0);
+    lab.deliver(&invite("3").replace("call-1", "call-3"));
+    assert_eq!(lab.incoming.len(), 1, "there is room again");
 }
