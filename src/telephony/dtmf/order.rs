@@ -17,7 +17,7 @@ use crate::digit::Digit;
 
 /// By how much packets overtake each other on lines that people still talk on.
 const WAIT: Duration = Duration::from_millis(100);
-/// Packets that can be overtaken within [`WAIT`], at the usual 20 ms.
+/// Packets that can be overtaken within the wait, at the usual 20 ms.
 pub const OVERTAKEN: u16 = 5;
 /// Keys that wait; more come at once only when the line was stuck, and are then told as they came.
 const MAX_HELD: usize = 16;

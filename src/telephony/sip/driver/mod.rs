@@ -14,7 +14,7 @@
 //! | datagrams of trunks, of strangers (apart, trunks first) | `ARRIVALS` | the datagram is dropped and counted; the peer sends it again |
 //! | messages of a TCP connection | the same | the reader waits, and so does the peer |
 //! | bytes to a TCP peer | `connections::WRITES` | the peer does not read: its connection is closed |
-//! | TCP connections | `ConnectionLimits` | the newcomer is closed, or the oldest of the strangers' ([`connections`]) |
+//! | TCP connections | `ConnectionLimits` | the newcomer is closed, or the oldest of the strangers' |
 //! | new calls to the call layer | `CALLS` | 503 with Retry-After |
 //! | events of one call | `EVENTS` | keys of INFO are dropped when half of it is taken; when it is full, nobody listens: the call is hung up |
 //! | commands of the call layer | `COMMANDS` | the command waits |
