@@ -99,6 +99,8 @@ struct Transaction {
     outgoing: Outgoing,
     interval: Duration,
     ack: Option<Arc<[u8]>>,
+    /// Its owner is gone: it waits no longer than its time-out, whatever provisional answers come.
+    is_abandoned: bool,
 }
 
 /// What an answer means to the owner of the request.
@@ -164,6 +166,7 @@ impl Clients {
                 outgoing,
                 interval: T1,
                 ack: None,
+                is_abandoned: false,
             },
         );
     }
@@ -196,11 +199,11 @@ impl Clients {
     /// The owner of an INVITE is gone. Where an answer is on its way, it gets as long as any other; refusals are still
     /// acknowledged.
     pub(in crate::telephony::sip) fn abandon(&mut self, now: Instant, wire: &mut Wire, branch: u64) {
-        if self
-            .table
-            .get(&branch)
-            .is_some_and(|transaction| transaction.state == State::Proceeding)
-        {
+        let Some(transaction) = self.table.get_mut(&branch) else {
+            return;
+        };
+        transaction.is_abandoned = true;
+        if transaction.state == State::Proceeding {
             wire.timers
                 .set(Timer::Client(branch, ClientTimer::TimeOut), now + T1_64);
         }
@@ -296,7 +299,9 @@ impl Transaction {
             (State::Calling | State::Proceeding, 100..=199) => {
                 self.state = State::Proceeding;
                 wire.timers.cancel(Timer::Client(key, ClientTimer::Resend));
-                wire.timers.cancel(Timer::Client(key, ClientTimer::TimeOut));
+                if !self.is_abandoned {
+                    wire.timers.cancel(Timer::Client(key, ClientTimer::TimeOut));
+                }
                 Delivery::News
             }
             (State::Calling | State::Proceeding, 200..=299) => {

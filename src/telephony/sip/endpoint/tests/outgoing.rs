@@ -142,6 +142,21 @@ fn a_refusal_is_acknowledged_in_the_same_transaction() {
     lab.assert_empty();
 }
 
+/// Each left a transaction behind for ever, with which a far end could fill the memory.
+#[test]
+fn provisional_answers_after_the_call_leave_nothing() {
+    let mut lab = Lab::new();
+    let (key, _) = connected(&mut lab);
+    let change = lab.command(key, Command::Reinvite("v=0 new".into())).remove(0);
+    let bye = lab.command(key, Command::HangUp).pop().expect("BYE");
+    far(&mut lab, &answer(&bye, 200, "far", "", ""));
+    assert_eq!(lab.endpoint.stats().calls, 0);
+    for _ in 0..2 {
+        far(&mut lab, &answer(&change, 183, "far", CONTACT, ""));
+    }
+    lab.assert_empty();
+}
+
 #[test]
 fn a_far_end_that_rings_and_vanishes_leaves_nothing() {
     let mut lab = Lab::new();
