@@ -10,10 +10,11 @@
 //!                     ▼  quiet for 200 ms (first 5 s, and 5 s after a re-INVITE) or 2 s (later)
 //!          candidates are watched: valid packets, payloads that were agreed, one SSRC, in sequence but for what the
 //!                     │                      network loses, doubles and reorders
-//!                     ▼  5 of a stream (25 from another host in mid-call)
+//!                     ▼  5 of a stream, over 60 ms (25 from another host in mid-call, over 400 ms)
 //!          the candidate becomes the current address
 //! ```
 //!
+//! The address of the SDP needs no silence to come back: whoever was learned in its place gives way once it sends a stream.
 //! Packets of a candidate are not used before it is believed. A trunk may pin the networks that media comes from.
 
 use std::net::{IpAddr, SocketAddr};
@@ -28,10 +29,17 @@ use crate::telephony::rtp::Header;
 const LEARNING: Duration = Duration::from_secs(5);
 const QUIET_WHEN_LEARNING: Duration = Duration::from_millis(200);
 const QUIET: Duration = Duration::from_secs(2);
-/// Packets of one stream that make a candidate believed.
-const PROOF: u8 = 5;
-/// The same for another host in mid-call, where only a fail-over explains it: half a second.
-const PROOF_ELSEWHERE: u8 = 25;
+/// What makes a candidate believed: so many packets of one stream, and that they are not a burst.
+const PROOF: Proof = Proof {
+    packets: 5,
+    span: Duration::from_millis(60),
+};
+/// The same for another host in mid-call, where only a fail-over explains it: half a second of packets, less what jitter
+/// may take from it.
+const PROOF_ELSEWHERE: Proof = Proof {
+    packets: 25,
+    span: Duration::from_millis(400),
+};
 /// Sequence numbers this near to the highest one belong to the same stream: a third of a second. Jitter of more than a
 /// packet time reorders all the time.
 const NEAR: u16 = 16;
@@ -52,6 +60,13 @@ pub(super) struct Latch {
 }
 
 #[derive(Clone, Copy, Debug)]
+struct Proof {
+    packets: u8,
+    /// From the first to the last of them.
+    span: Duration,
+}
+
+#[derive(Clone, Copy, Debug)]
 struct Candidate {
     from: SocketAddr,
     ssrc: u32,
@@ -61,6 +76,7 @@ struct Candidate {
     seen: u32,
     /// Packets of the stream, copies not counted.
     packets: u8,
+    first_at: Instant,
     seen_at: Instant,
 }
 
@@ -97,11 +113,12 @@ impl Latch {
             self.last_heard = Some(now);
             return true;
         }
-        if !self.is_pinned(from.ip()) || !self.is_quiet(now) {
+        let is_signalled = self.signalled.is_some_and(|signalled| signalled == from);
+        if !self.is_pinned(from.ip()) || !(is_signalled || self.is_quiet(now)) {
             return false;
         }
         let proof = self.proof(from.ip(), now);
-        if self.watch(from, header, now) < proof {
+        if !self.watch(from, header, now).has(proof) {
             return false;
         }
         self.current = Some(from);
@@ -161,7 +178,7 @@ impl Latch {
             .is_none_or(|heard| now.saturating_duration_since(heard) > enough)
     }
 
-    fn proof(&self, ip: IpAddr, now: Instant) -> u8 {
+    fn proof(&self, ip: IpAddr, now: Instant) -> Proof {
         if now < self.learning_until || self.is_host(ip) {
             PROOF
         } else {
@@ -169,15 +186,15 @@ impl Latch {
         }
     }
 
-    /// Notes a packet of a candidate and returns how many of its stream have come.
-    fn watch(&mut self, from: SocketAddr, header: &Header, now: Instant) -> u8 {
+    /// Notes a packet of a candidate and returns what has come of its stream.
+    fn watch(&mut self, from: SocketAddr, header: &Header, now: Instant) -> Candidate {
         let slot = self.slot_for(from);
         let next = match self.candidates[slot] {
             Some(known) if known.from == from && known.ssrc == header.ssrc => known.follow(header, now),
             _ => Candidate::new(from, header, now),
         };
         self.candidates[slot] = Some(next);
-        next.packets
+        next
     }
 
     /// The slot of this candidate, else a free one, else the one not seen for the longest time.
@@ -205,8 +222,13 @@ impl Candidate {
             sequence: header.sequence,
             seen: 1,
             packets: 1,
+            first_at: now,
             seen_at: now,
         }
+    }
+
+    fn has(&self, proof: Proof) -> bool {
+        self.packets >= proof.packets && self.seen_at.saturating_duration_since(self.first_at) >= proof.span
     }
 
     fn follow(self, header: &Header, now: Instant) -> Self {
@@ -263,8 +285,9 @@ mod tests {
         }
 
         /// Packets 20 ms apart; how many were admitted.
-        fn send_row(&mut self, from: &str, ssrc: u32, sequences: std::ops::Range<u16>) -> usize {
+        fn send_row(&mut self, from: &str, ssrc: u32, sequences: impl IntoIterator<Item = u16>) -> usize {
             sequences
+                .into_iter()
                 .filter(|&sequence| {
                     self.now += Duration::from_millis(20);
                     self.send(from, ssrc, sequence)
@@ -307,12 +330,39 @@ mod tests {
     #[test]
     fn a_caller_behind_a_nat_is_learned_although_packets_are_swapped_lost_and_doubled() {
         let mut scene = Scene::new(&[]);
-        for sequence in [3, 1, 1, 2, 3] {
-            assert!(!scene.send(NAT, 1, sequence));
-        }
-        assert!(!scene.send(NAT, 1, 8));
-        assert!(scene.send(NAT, 1, 6));
+        assert_eq!(scene.send_row(NAT, 1, [3, 1, 1, 2, 3, 8]), 0);
+        assert_eq!(scene.send_row(NAT, 1, [6]), 1);
         assert_eq!(scene.current(), NAT);
+    }
+
+    #[test]
+    fn a_burst_proves_nothing() {
+        for (quiet, packets) in [(Duration::ZERO, 16), (Duration::from_secs(8), 64)] {
+            let mut scene = Scene::new(&[]);
+            scene.now += quiet;
+            for sequence in 0..packets {
+                scene.now += Duration::from_micros(10);
+                assert!(!scene.send(STRANGER, 9, sequence));
+            }
+            assert_eq!(scene.current(), SIGNALLED);
+        }
+    }
+
+    /// Whoever came first while the caller was silent, on hold or not there yet, does not keep the audio.
+    #[test]
+    fn the_signalled_address_takes_its_place_back() {
+        let mut scene = Scene::new(&[]);
+        assert!(scene.send_row(STRANGER, 9, 0..10) > 0);
+        assert_eq!(scene.current(), STRANGER);
+        for sequence in 0..5 {
+            scene.send_row(STRANGER, 9, 10 + sequence..11 + sequence);
+            scene.send_row(SIGNALLED, 1, sequence..sequence + 1);
+        }
+        assert_eq!(scene.current(), SIGNALLED);
+        for sequence in 5..100 {
+            assert_eq!(scene.send_row(STRANGER, 9, 10 + sequence..11 + sequence), 0);
+            assert_eq!(scene.send_row(SIGNALLED, 1, sequence..sequence + 1), 1);
+        }
     }
 
     #[test]

@@ -185,6 +185,7 @@ fn pinned_networks_hold_for_the_signalled_address_as_well() {
     assert_eq!(bench.tick(), None, "nothing is sent there either");
     for _ in 0..6 {
         bench.receive_from("203.0.113.7:4000", 0, &[0xff; 160]);
+        bench.tick();
     }
     assert_eq!(bench.tick().expect("a packet").to, socket("203.0.113.7:4000"));
 }
