@@ -39,7 +39,8 @@ pub struct Framer {
 }
 
 impl Framer {
-    /// Adds received bytes. The caller reads no more than [`Framer::room`] at once, which bounds the buffer.
+    /// Adds received bytes. The caller takes every frame out before it adds more, so that the buffer holds one incomplete
+    /// message and what was read at once.
     pub fn push(&mut self, bytes: &[u8]) {
         if !self.broken {
             self.buffer.extend_from_slice(bytes);
