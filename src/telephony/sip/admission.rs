@@ -3,6 +3,9 @@
 //! Two budgets never mix: *strangers* (sources that no trunk allows) share token buckets per network prefix and one for
 //! all of them together; each *trunk* has its own. A flood from anywhere thus costs a bounded number of answers and
 //! leaves the trunks alone. Prefixes are counted in a table of fixed size: when it is full, newcomers share one bucket.
+//!
+//! Messages of calls that stand are counted per call ([`IN_CALL`]): a trunk that sets up more calls than it may loses
+//! new ones, never the ACK, the keys or the BYE of those that it has.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -44,6 +47,13 @@ impl Bucket {
             self.tokens -= 1.0;
         }
         enough
+    }
+
+    /// Whether there is a token to take.
+    #[must_use]
+    pub fn has_token(&self, now: Instant) -> bool {
+        let mut copy = *self;
+        copy.take(now)
     }
 
     fn fill(&mut self, now: Instant) {
@@ -191,8 +201,15 @@ pub struct Admission {
     draining: bool,
 }
 
-/// A call needs a handful of messages; retransmissions and keepalives come on top.
+/// Setting up or refusing a call takes a handful of messages; retransmissions and OPTIONS come on top. What is beyond is
+/// dropped unread.
 const MESSAGES_PER_CALL: u32 = 20;
+
+/// Messages of one call that stands: far more than keys by INFO, session refreshes and retransmissions come to.
+pub const IN_CALL: Rate = Rate {
+    per_second: 50,
+    burst: 100,
+};
 
 impl Admission {
     /// `trunks`: lines and call rate of each trunk; `max_calls`: of all together.
@@ -212,7 +229,7 @@ impl Admission {
         }
     }
 
-    /// Whether one more message of `trunk` is read.
+    /// Whether one more message of `trunk` is read that belongs to none of its calls.
     pub fn admit_message(&mut self, now: Instant, trunk: usize) -> bool {
         self.trunks
             .get_mut(trunk)
@@ -223,7 +240,7 @@ impl Admission {
     ///
     /// # Errors
     /// The reason why it would be refused.
-    pub fn would_admit(&self, trunk: usize) -> Result<(), Refusal> {
+    pub fn would_admit(&self, now: Instant, trunk: usize) -> Result<(), Refusal> {
         if self.draining {
             return Err(Refusal::Draining);
         }
@@ -231,7 +248,10 @@ impl Admission {
             return Err(Refusal::Overloaded);
         }
         match self.trunks.get(trunk) {
-            Some(budget) if budget.active < budget.max_calls => Ok(()),
+            Some(budget) if budget.active < budget.max_calls => {
+                let is_in_time = budget.calls.has_token(now);
+                is_in_time.then_some(()).ok_or(Refusal::Overloaded)
+            }
             _ => Err(Refusal::Busy),
         }
     }
@@ -241,15 +261,12 @@ impl Admission {
     /// # Errors
     /// The reason why it is refused.
     pub fn admit_call(&mut self, now: Instant, trunk: usize) -> Result<(), Refusal> {
-        self.would_admit(trunk)?;
-        let Some(budget) = self.trunks.get_mut(trunk) else {
-            return Err(Refusal::Busy);
-        };
-        if !budget.calls.take(now) {
-            return Err(Refusal::Overloaded);
+        self.would_admit(now, trunk)?;
+        if let Some(budget) = self.trunks.get_mut(trunk) {
+            budget.calls.take(now);
+            budget.active += 1;
+            self.active += 1;
         }
-        budget.active += 1;
-        self.active += 1;
         Ok(())
     }
 
@@ -351,13 +368,11 @@ mod tests {
         admission.release(0);
         assert_eq!(admission.admit_call(start, 1), Ok(()));
         admission.release(1);
-        assert_eq!(
-            admission.admit_call(start, 1),
-            Err(Refusal::Overloaded),
-            "the rate of the trunk is used up"
-        );
+        for answer in [admission.would_admit(start, 1), admission.admit_call(start, 1)] {
+            assert_eq!(answer, Err(Refusal::Overloaded), "the rate of the trunk is used up");
+        }
         admission.drain();
-        assert_eq!(admission.would_admit(0), Err(Refusal::Draining));
+        assert_eq!(admission.would_admit(start, 0), Err(Refusal::Draining));
         assert_eq!(admission.active(), 2);
     }
 }

@@ -6,7 +6,6 @@ use std::time::Instant;
 use super::body::{check_accept, check_body, sdp_of};
 use super::receive::Party;
 use super::respond::{ACCEPT, ALLOW, Extra, add_fields, add_record_route, begin, reply_flow};
-use super::way::Stream;
 use super::{Call, CallEvent, CallInfo, CallKey, CallTimer, Caller, Endpoint, Output, Phase, RING_LIMIT, Waiting};
 use crate::telephony::sip::admission;
 use crate::telephony::sip::dialog::Dialog;
@@ -71,7 +70,7 @@ impl Endpoint {
             Ok(dialplan) if *request.method() == Method::Invite => {
                 self.on_invite(now, flow, trunk, key, request, dialplan)
             }
-            Ok(_) => self.answer_options(flow, trunk, &request),
+            Ok(_) => self.answer_options(now, flow, trunk, &request),
             Err(refusal) => {
                 self.log_refusal(now, flow, trunk, refusal.status);
                 if refusal.status != 404 || !self.is_silent(trunk) {
@@ -213,23 +212,16 @@ impl Endpoint {
             },
         );
         let info = self.info(key, flow, trunk, &request, dialplan, offer);
+        let dialog = Dialog::from_invite(&request, key);
         tracing::debug!(call.id = info.call_id, call.trunk = info.trunk, caller = ?info.caller, "call offered");
         let call = Call {
-            dialog: Dialog::from_invite(&request, key),
-            phase: Phase::Ringing,
             trunk: Some(trunk),
-            flow,
             waiting: Some(Waiting {
                 transaction,
                 request,
                 flow,
             }),
-            unacknowledged: None,
-            inviting: None,
-            offer: None,
-            last_ack: None,
-            stream: Stream::default(),
-            credentials: None,
+            ..Call::new(now, dialog, Phase::Ringing, flow)
         };
         self.calls.insert(key, call);
         self.set_call_timer(key, CallTimer::Setup, now + RING_LIMIT);
@@ -285,11 +277,11 @@ impl Endpoint {
     }
 
     /// The status that an INVITE would get now (section 11.2).
-    fn answer_options(&mut self, flow: Flow, trunk: usize, request: &Checked) {
+    fn answer_options(&mut self, now: Instant, flow: Flow, trunk: usize, request: &Checked) {
         let admitted = if self.is_full() {
             Err(admission::Refusal::Overloaded)
         } else {
-            self.admission.would_admit(trunk)
+            self.admission.would_admit(now, trunk)
         };
         match admitted {
             Ok(()) => self.answer_statelessly(flow, &request.message, 200, CAPABILITIES),

@@ -56,7 +56,7 @@ pub use interface::{
     ReinviteId, Stats,
 };
 
-use super::admission::{Admission, Bucket, Rate, StrangerLimits, Strangers};
+use super::admission::{Admission, Bucket, IN_CALL, Rate, StrangerLimits, Strangers};
 use super::dialog::Dialog;
 use super::digest::{Challenger, Credentials};
 use super::message::Checked;
@@ -176,6 +176,8 @@ struct Call {
     phase: Phase,
     /// Incoming calls: the trunk whose line it takes.
     trunk: Option<usize>,
+    /// How much the far end may say in it.
+    messages: Bucket,
     /// Where our requests go, unless the dialog names a better place.
     flow: Flow,
     /// A request of theirs that waits for the call layer: INVITE, re-INVITE or UPDATE.
@@ -221,6 +223,26 @@ struct Unacknowledged {
     interval: Duration,
     /// The 2xx holds our offer: the ACK must hold the answer.
     has_offer: bool,
+}
+
+impl Call {
+    /// A call that has just begun; `flow` is where its far end is.
+    fn new(now: Instant, dialog: Dialog, phase: Phase, flow: Flow) -> Self {
+        Self {
+            dialog,
+            phase,
+            trunk: None,
+            messages: Bucket::new(IN_CALL, now),
+            flow,
+            waiting: None,
+            unacknowledged: None,
+            inviting: None,
+            offer: None,
+            last_ack: None,
+            stream: way::Stream::default(),
+            credentials: None,
+        }
+    }
 }
 
 impl Endpoint {

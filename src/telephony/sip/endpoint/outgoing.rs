@@ -25,17 +25,9 @@ impl Endpoint {
         let call_id = format!("{:016x}{:016x}", self.new_key(), self.new_key());
         let dialog = Dialog::to_invite(call_id, &format!("<{}>", invite.caller), &invite.target, key);
         let call = Call {
-            dialog,
-            phase: Phase::Calling,
-            trunk: None,
-            flow: invite.flow,
-            waiting: None,
-            unacknowledged: None,
-            inviting: None,
             offer: Some(invite.sdp),
-            last_ack: None,
-            stream: Stream::default(),
             credentials: invite.credentials,
+            ..Call::new(now, dialog, Phase::Calling, invite.flow)
         };
         self.calls.insert(key, call);
         self.guests

@@ -10,6 +10,9 @@ use crate::telephony::sip::trace;
 use crate::telephony::sip::transport::{Channel, Flow, Transport};
 use crate::telephony::sip::trunk::Unserved;
 
+/// From and To stand within so many bytes, whatever routes and passwords come before them.
+const MAX_SEARCHED: usize = 8 * 1024;
+
 /// Who a source is to us.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Party {
@@ -23,15 +26,18 @@ pub(super) enum Party {
 
 impl Endpoint {
     pub(super) fn on_bytes(&mut self, now: Instant, flow: Flow, bytes: &[u8]) {
+        // Keepalives: a CRLF or two, or nothing (RFC 5626 section 3.5). They cost no budget.
+        if bytes.iter().all(|byte| b"\r\n\0".contains(byte)) {
+            return;
+        }
         let party = self.party(now, &flow);
-        if !self.has_budget(now, &flow, party) {
+        if !self.is_of_call(now, party, bytes) && !self.has_budget(now, &flow, party) {
             self.stats.throttled += 1;
             return;
         }
         self.stats.received += 1;
-        // Keepalives: a CRLF or two, STUN-like or empty datagrams are no SIP either.
         let Ok(message) = Message::parse(bytes) else {
-            self.stats.malformed += u64::from(!bytes.iter().all(|byte| b"\r\n\0".contains(byte)));
+            self.stats.malformed += 1;
             return;
         };
         trace::received(&flow, &message);
@@ -127,6 +133,16 @@ impl Endpoint {
         }
     }
 
+    /// Whether a message names a call that stands, by the tag that only its far end has been told, and has not said too
+    /// much in it. Whatever else its trunk sends, it is read.
+    fn is_of_call(&mut self, now: Instant, party: Party, bytes: &[u8]) -> bool {
+        let Party::Trunk(trunk) = party else { return false };
+        tags(bytes).filter_map(key_of_tag).any(|key| {
+            let call = self.calls.get_mut(&key).filter(|call| call.trunk == Some(trunk));
+            call.is_some_and(|call| call.messages.take(now))
+        })
+    }
+
     fn has_budget(&mut self, now: Instant, flow: &Flow, party: Party) -> bool {
         match party {
             Party::Trunk(trunk) => {
@@ -177,4 +193,15 @@ impl Endpoint {
             }
         }
     }
+}
+
+/// What may be values of `tag` parameters in the head of a message that has not been read yet. Written in capitals they
+/// are not found, and the message pays from the budget of its trunk.
+fn tags(bytes: &[u8]) -> impl Iterator<Item = &str> {
+    let head = &bytes[..bytes.len().min(MAX_SEARCHED)];
+    memchr::memmem::find_iter(head, b"tag=").take(4).filter_map(|at| {
+        let value = &head[at + 4..];
+        let end = value.iter().position(|byte| !byte.is_ascii_alphanumeric());
+        std::str::from_utf8(&value[..end.unwrap_or(value.len())]).ok()
+    })
 }

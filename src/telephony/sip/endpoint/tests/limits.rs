@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::super::{EndpointConfig, Input};
-use super::support::{Lab, flow_from, invite, request};
+use super::super::{CallEvent, Command, EndpointConfig, Input};
+use super::support::{Lab, ack, flow_from, invite, request};
 use crate::telephony::sip::message::{MAX_MESSAGE_BYTES, Name};
 use crate::telephony::sip::transport::Transport;
 
@@ -89,6 +89,58 @@ fn a_flood_of_one_trunk_uses_up_its_own_budget_only() {
         1,
         "it comes back"
     );
+}
+
+/// What a trunk sends too much of cost the ACK, the keys and the BYE of its established calls too, and a keepalive cost
+/// as much as a request.
+#[test]
+fn a_flood_of_a_trunk_costs_its_established_calls_nothing() {
+    let mut lab = two_trunks(EndpointConfig::default());
+    for _ in 0..1_000 {
+        lab.deliver("\n\n");
+    }
+    lab.deliver(&invite("1"));
+    let key = lab.incoming.pop().expect("a call").key;
+    let ok = lab
+        .command(key, Command::Answer("v=0 ours\n".into()))
+        .pop()
+        .expect("200");
+    for n in 0..1_000 {
+        lab.deliver(&request("OPTIONS", &format!("o{n}"), 1, "", "", ""));
+        lab.deliver(&request("INFO", &format!("i{n}"), 1, "0123456789abcdef", "", ""));
+    }
+    assert!(
+        lab.deliver(&request("OPTIONS", "o", 1, "", "", "")).is_empty(),
+        "used up"
+    );
+    lab.deliver(&ack(&ok.to_tag()));
+    assert_eq!(lab.last_event(), CallEvent::Acknowledged { sdp: None });
+    let field = "Content-Type: application/dtmf-relay\n";
+    let info = |n: u32| request("INFO", &format!("k{n}"), 2 + n, &ok.to_tag(), field, "Signal=5\n");
+    assert_eq!(lab.answer_to(&info(0)).status(), Some(200));
+    // A call that says too much is no way around the budget.
+    let heard = (1..1_000).filter(|n| !lab.deliver(&info(*n)).is_empty()).count();
+    assert!((90..100).contains(&heard), "{heard}");
+    lab.pass(Duration::from_secs(1));
+    assert_eq!(
+        lab.answer_to(&request("BYE", "b", 2_000, &ok.to_tag(), "", ""))
+            .status(),
+        Some(200)
+    );
+}
+
+/// An INVITE would hear 503, so OPTIONS does (RFC 3261 section 11.2).
+#[test]
+fn options_tells_that_the_rate_of_calls_is_used_up() {
+    let mut lab = two_trunks(EndpointConfig::default());
+    for n in 0..2 {
+        lab.deliver(&invite(&format!("{n}")).replace("call-1", &format!("call-{n}")));
+    }
+    let options = |branch: &str| request("OPTIONS", branch, 1, "", "", "").replace("call-1", branch);
+    let refused = lab.answer_to(&options("o1"));
+    assert_eq!((refused.status(), refused.field(Name::RetryAfter)), (Some(503), "2"));
+    lab.pass(Duration::from_secs(1));
+    assert_eq!(lab.answer_to(&options("o2")).status(), Some(200));
 }
 
 /// Each of these costs its sender an answer and us nothing that stays.
