@@ -3,18 +3,15 @@
 
 use libfuzzer_sys::fuzz_target;
 use passline::telephony::sip::framing::{Frame, Framer};
-use passline::telephony::sip::message::MAX_MESSAGE_BYTES;
+use passline::telephony::sip::message::{MAX_MESSAGE_BYTES, Message, Name, content_length};
 
-/// What comes out when the stream arrives in pieces of these sizes, read as the TCP driver reads: no more than there is
-/// room for.
+/// What comes out when the stream arrives in pieces of these sizes.
 fn frames(stream: &[u8], mut piece: impl FnMut() -> usize) -> (Vec<Frame>, bool) {
     let mut framer = Framer::default();
     let mut frames = Vec::new();
     let mut rest = stream;
     while !rest.is_empty() {
-        let room = framer.room();
-        assert!(room > 0, "a drained framer takes more");
-        let (now, later) = rest.split_at(piece().clamp(1, room).min(rest.len()));
+        let (now, later) = rest.split_at(piece().clamp(1, rest.len()));
         framer.push(now);
         rest = later;
         while let Some(frame) = framer.next_frame() {
@@ -44,6 +41,10 @@ fuzz_target!(|stream: &[u8]| {
             Frame::Message(message) => {
                 assert!(message.len() <= MAX_MESSAGE_BYTES, "a message within the limit");
                 bytes += message.len();
+                let read = Message::parse(message).expect("what is framed is SIP");
+                let lengths = read.fields(Name::ContentLength).map(content_length);
+                let length = lengths.last().map_or(0, |length| length.expect("a number"));
+                assert_eq!(read.body().len() as u64, length, "framer and parser agree where a message ends");
             }
             Frame::Ping => bytes += 4,
             Frame::Unframable(head) => {

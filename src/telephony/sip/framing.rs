@@ -5,11 +5,12 @@
 //!                     \------------> Unframable: answer the head with 400, then close
 //! ```
 //!
-//! Only Content-Length is looked at here. A message that is broken in any other way is framed and handed on, so that it
-//! can be answered while the connection lives. When the length itself is a lie (signed, doubled with two values,
-//! beyond the limit, missing before a body), nobody knows where the next message begins and the connection must go.
+//! A message that is broken in its fields is framed and handed on, so that it can be answered while the connection lives.
+//! When nobody can know where the next message begins (its length is a lie, its lines are not told apart by all readers, it
+//! is something else than SIP), the connection must go. How long a message is, the parser says
+//! ([`Message::length_in_stream`]): framer and parser see the same lines.
 
-use super::message::{MAX_MESSAGE_BYTES, Name, content_length};
+use super::message::{MAX_MESSAGE_BYTES, Message, head_end};
 
 /// What comes next in the stream.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -45,12 +46,6 @@ impl Framer {
         if !self.broken {
             self.buffer.extend_from_slice(bytes);
         }
-    }
-
-    /// How many bytes the buffer takes before [`Framer::next_frame`] must have been drained.
-    #[must_use]
-    pub fn room(&self) -> usize {
-        (2 * MAX_MESSAGE_BYTES).saturating_sub(self.buffer.len())
     }
 
     /// Whether a message has begun and is not complete: the time for it is limited.
@@ -107,18 +102,18 @@ impl Framer {
 
     /// The length of the message at the front; `None` until its head is complete, the head if there is no telling.
     fn measure(&mut self) -> Option<Result<usize, usize>> {
-        let found = self.buffer[self.searched..]
-            .windows(4)
-            .position(|window| window == b"\r\n\r\n");
-        let Some(position) = found else {
-            self.searched = self.buffer.len().saturating_sub(3);
+        let Some(end) = head_end(&self.buffer, self.searched) else {
+            // What was read may end with the first half of an empty line.
+            self.searched = self.buffer.len().saturating_sub(2);
             return (self.buffer.len() > MAX_MESSAGE_BYTES).then_some(Err(0));
         };
-        let head = self.searched + position + 4;
+        let head = end.body;
         if head > MAX_MESSAGE_BYTES {
             return Some(Err(0));
         }
-        let total = body_length(&self.buffer[..head - 4])
+        let total = Message::parse(&self.buffer[..head])
+            .ok()
+            .and_then(|message| message.length_in_stream())
             .and_then(|body| head.checked_add(body))
             .filter(|&total| total <= MAX_MESSAGE_BYTES);
         Some(total.ok_or(head))
@@ -130,65 +125,6 @@ impl Framer {
         bytes.truncate(head);
         Frame::Unframable(bytes)
     }
-}
-
-/// The length that the head claims; `None` when it contradicts itself or claims nonsense.
-fn body_length(head: &[u8]) -> Option<usize> {
-    let mut length = None;
-    let mut has_type = false;
-    for (name, value) in fields(head) {
-        match Name::from_wire(name) {
-            Name::ContentLength => {
-                let value = usize::try_from(content_length(value).ok()?).ok()?;
-                if length.is_some_and(|length| length != value) {
-                    return None;
-                }
-                length = Some(value);
-            }
-            Name::ContentType => has_type = true,
-            _ => {}
-        }
-    }
-    // Without a length a message ends with its head, unless it says that a body follows.
-    length.or((!has_type).then_some(0))
-}
-
-/// Names and values; a folded value is joined only as far as Content-Length needs it (a fold before the digits).
-fn fields(head: &[u8]) -> impl Iterator<Item = (&str, &str)> {
-    let mut rest = head;
-    std::iter::from_fn(move || {
-        loop {
-            if rest.is_empty() {
-                return None;
-            }
-            let end = field_end(rest);
-            let field = &rest[..end];
-            rest = rest.get(end + 2..).unwrap_or_default();
-            let Some(colon) = field.iter().position(|&byte| byte == b':') else {
-                continue;
-            };
-            let (Ok(name), Ok(value)) = (
-                std::str::from_utf8(&field[..colon]),
-                std::str::from_utf8(&field[colon + 1..]),
-            ) else {
-                continue;
-            };
-            return Some((name.trim_end_matches([' ', '\t']), value));
-        }
-    })
-}
-
-/// Where a field ends: at a line end that no white space follows.
-fn field_end(text: &[u8]) -> usize {
-    let mut from = 0;
-    while let Some(position) = text[from..].windows(2).position(|window| window == b"\r\n") {
-        let end = from + position;
-        if !matches!(text.get(end + 2), Some(b' ' | b'\t')) {
-            return end;
-        }
-        from = end + 2;
-    }
-    text.len()
 }
 
 #[cfg(test)]
@@ -237,6 +173,10 @@ mod tests {
             "l: 5 5",
             "l:",
             "Content-Type: text/plain",
+            "X: y\nContent-Length: 5",
+            "X: y\rContent-Length: 5",
+            "Content-Length:\05",
+            "Content-Length: 5\0",
         ] {
             let mut framer = Framer::default();
             let got = frames(&mut framer, &message(field, "hello"));
@@ -246,6 +186,47 @@ mod tests {
                 [],
                 "nothing is framed after a lie"
             );
+        }
+    }
+
+    /// These were framed one way and read another, or left unanswered.
+    #[test]
+    fn what_others_may_read_otherwise_ends_the_connection() {
+        for head in [
+            "OPTIONS sip:a SIP/2.0\nl: 0\n\n",
+            "OPTIONS sip:a SIP/2.0\r\nl: 0\n\r\n",
+            "OPTIONS sip:a SIP/2.0\nX: y\r\n\r\n",
+            "OPTIONS sip:a\r\nl: 0\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "\u{16}\u{3}\r\n\r\n",
+        ] {
+            let mut framer = Framer::default();
+            let stream = format!("{head}OPTIONS sip:a SIP/2.0\r\nl: 0\r\n\r\n");
+            let got = frames(&mut framer, stream.as_bytes());
+            assert_eq!(got, [Frame::Unframable(head.into())], "{head:?}");
+        }
+        let many = format!("OPTIONS sip:a SIP/2.0\r\n{}l: 5\r\n\r\n", "X: y\r\n".repeat(1_000));
+        let got = frames(&mut Framer::default(), many.as_bytes());
+        assert_eq!(
+            got,
+            [Frame::Unframable(many.into())],
+            "the length is not among the fields that are read"
+        );
+    }
+
+    #[test]
+    fn faults_elsewhere_leave_the_stream_alone() {
+        for field in [
+            "no colon",
+            "Subject: a\0b",
+            " folded",
+            "no name: x",
+            "Content-\0Length: 9",
+        ] {
+            let bytes = message(&format!("{field}\r\nl: 2"), "hi");
+            let stream = bytes.repeat(2);
+            let expected = vec![Frame::Message(bytes.clone()), Frame::Message(bytes)];
+            assert_eq!(frames(&mut Framer::default(), &stream), expected, "{field:?}");
         }
     }
 

@@ -36,6 +36,7 @@ pub use lexer::Malformed;
 pub use method::Method;
 pub use multipart::{MAX_PARTS, Part};
 pub use params::Params;
+pub(super) use parse::head_end;
 pub use parse::{Defect, Message, ParseError, Start};
 pub use status::reason_phrase;
 pub use uri::{Host, Scheme, Uri};

@@ -1,8 +1,9 @@
 //! From bytes to a [`Message`].
 //!
 //! Parsing is forgiving where an answer is still possible: the first fault in the head is kept as a [`Defect`], so that
-//! the validation can answer 400 with the Via, To, From and CSeq that could be read. Only bytes without a SIP start
-//! line are refused outright.
+//! the validation can answer 400 with the Via, To, From and CSeq that could be read. Only bytes that begin with nothing
+//! like a start line are refused outright. The framer of byte streams asks here as well how long a message is, so that
+//! the two never see different lines ([`Message::length_in_stream`]).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,7 +12,7 @@ use std::ops::Range;
 use thiserror::Error;
 use zeroize::Zeroize as _;
 
-use super::fields::is_token_text;
+use super::fields::{content_length, is_token_text};
 use super::header::Name;
 use super::lexer::trim;
 use super::method::Method;
@@ -31,9 +32,9 @@ pub enum ParseError {
 /// A fault in the head that leaves the message answerable.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub enum Defect {
-    /// White space where none belongs, a method that is no token, ...
-    #[error("malformed request line")]
-    RequestLine,
+    /// White space where none belongs, a method that is no token, no version, a status that is none, ...
+    #[error("malformed start line")]
+    StartLine,
     /// Another version than SIP/2.0.
     #[error("version is not SIP/2.0")]
     Version,
@@ -66,7 +67,7 @@ pub enum Start {
     },
     /// `SIP/2.0 status reason`.
     Response {
-        /// 100 to 699.
+        /// 100 to 699; 0 when it is none, which is a defect.
         status: u16,
     },
 }
@@ -80,6 +81,8 @@ pub struct Message {
     body: Vec<u8>,
     size: usize,
     defect: Option<Defect>,
+    /// Whether every line of the head was seen, by us as by anybody else.
+    is_clear: bool,
 }
 
 #[derive(Clone)]
@@ -97,33 +100,35 @@ impl Message {
         if bytes.len() > MAX_MESSAGE_BYTES {
             return Err(ParseError::TooLong);
         }
-        let (head, body, finished) = split_head(bytes);
+        let end = head_end(bytes, 0);
+        let (head, body) = match end {
+            Some(end) => (&bytes[..end.head], &bytes[end.body..]),
+            None => (bytes, [].as_slice()),
+        };
         let (mut head, valid) = match String::from_utf8_lossy(head) {
             Cow::Borrowed(head) => (head.to_owned(), true),
             Cow::Owned(head) => (head, false),
         };
-        let has_control = has_stray_control(&head);
-        if has_control {
-            head = without_stray_controls(&head);
+        let mut strays = Strays::of(&head);
+        if end.is_some_and(|end| &bytes[end.head..end.body] != b"\r\n\r\n") {
+            (strays.control, strays.line_end) = (true, true);
         }
-        let end = head.find("\r\n").unwrap_or(head.len());
-        let (start, mut defect) = parse_start(&head[..end])?;
-        let fields = match index_fields(&head, end) {
-            (fields, None) => fields,
-            (fields, Some(fault)) => {
-                defect = defect.or(Some(fault));
-                fields
-            }
-        };
-        if has_control {
-            defect = defect.or(Some(Defect::Control));
+        if strays.control {
+            head = without_strays(&head);
         }
-        if !valid {
-            defect = defect.or(Some(Defect::Encoding));
-        }
-        if !finished {
-            defect = defect.or(Some(Defect::Unfinished));
-        }
+        let first = head.find("\r\n").unwrap_or(head.len());
+        let StartLine {
+            start,
+            defect,
+            has_version,
+        } = parse_start(&head[..first])?;
+        let (fields, fault) = index_fields(&head, first);
+        let defect = defect
+            .or(fault)
+            .or(strays.control.then_some(Defect::Control))
+            .or((!valid).then_some(Defect::Encoding))
+            .or(end.is_none().then_some(Defect::Unfinished));
+        let is_clear = end.is_some() && has_version && !strays.line_end && fault != Some(Defect::Limit);
         Ok(Self {
             start,
             head,
@@ -131,6 +136,7 @@ impl Message {
             body: body.to_vec(),
             size: bytes.len(),
             defect,
+            is_clear,
         })
     }
 
@@ -202,6 +208,24 @@ impl Message {
         self.size
     }
 
+    /// How many bytes of body follow this head in a byte stream; `None` when that cannot be known: a length that is signed,
+    /// doubled with two values or missing before a body, a bare CR or LF (which others may or may not take for the end of a
+    /// line), a head beyond the limits, or something else than SIP.
+    pub(in crate::telephony::sip) fn length_in_stream(&self) -> Option<usize> {
+        let mut length = None;
+        for value in self.fields(Name::ContentLength) {
+            let value = usize::try_from(content_length(value).ok()?).ok()?;
+            if length.is_some_and(|length| length != value) {
+                return None;
+            }
+            length = Some(value);
+        }
+        // Without a length a message ends with its head, unless it says that a body follows.
+        length
+            .or((!self.has(Name::ContentType)).then_some(0))
+            .filter(|_| self.is_clear)
+    }
+
     /// Cuts what follows the body in a datagram (RFC 3261 section 18.3).
     pub(super) fn truncate_body(&mut self, length: usize) {
         self.body.truncate(length);
@@ -225,21 +249,47 @@ impl Drop for Message {
     }
 }
 
-fn split_head(bytes: &[u8]) -> (&[u8], &[u8], bool) {
-    match bytes.windows(4).position(|window| window == b"\r\n\r\n") {
-        Some(end) => (&bytes[..end], &bytes[end + 4..], true),
-        None => (bytes, &[], false),
-    }
+/// Where a head ends, and where the body begins behind the empty line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::telephony::sip) struct HeadEnd {
+    head: usize,
+    /// The first byte behind the empty line.
+    pub(in crate::telephony::sip) body: usize,
 }
 
-fn parse_start(line: &str) -> Result<(Start, Option<Defect>), ParseError> {
-    if line.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("SIP/")) {
-        return parse_status_line(line).map(|start| (start, None));
+/// Finds the empty line, looking at what follows `from`. Peers that end lines with a bare LF are answered, with a 400.
+pub(in crate::telephony::sip) fn head_end(bytes: &[u8], from: usize) -> Option<HeadEnd> {
+    let searched = bytes.get(from..)?;
+    let proper = memchr::memmem::find(searched, b"\n\r\n");
+    let bare = memchr::memmem::find(&searched[..proper.unwrap_or(searched.len())], b"\n\n");
+    let (at, length) = bare.map(|at| (at, 2)).or(proper.map(|at| (at, 3)))?;
+    let line_end = from + at;
+    let head = line_end - usize::from(line_end > 0 && bytes[line_end - 1] == b'\r');
+    Some(HeadEnd {
+        head,
+        body: line_end + length,
+    })
+}
+
+struct StartLine {
+    start: Start,
+    defect: Option<Defect>,
+    /// Whether it says that it is SIP.
+    has_version: bool,
+}
+
+fn parse_start(line: &str) -> Result<StartLine, ParseError> {
+    if is_sip(line) {
+        return Ok(parse_status_line(line));
     }
     parse_request_line(line)
 }
 
-fn parse_status_line(line: &str) -> Result<Start, ParseError> {
+fn is_sip(version: &str) -> bool {
+    version.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("SIP/"))
+}
+
+fn parse_status_line(line: &str) -> StartLine {
     let mut parts = line.splitn(3, ' ');
     let (version, status) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     let three_digits = status.len() == 3 && status.bytes().all(|byte| byte.is_ascii_digit());
@@ -247,24 +297,40 @@ fn parse_status_line(line: &str) -> Result<Start, ParseError> {
         .parse()
         .ok()
         .filter(|status| three_digits && (100..700).contains(status));
-    match status {
-        Some(status) if version.eq_ignore_ascii_case("SIP/2.0") => Ok(Start::Response { status }),
-        _ => Err(ParseError::NotSip),
+    let is_current = version.eq_ignore_ascii_case("SIP/2.0");
+    StartLine {
+        start: Start::Response {
+            status: status.unwrap_or_default(),
+        },
+        defect: match status {
+            _ if !is_current => Some(Defect::Version),
+            None => Some(Defect::StartLine),
+            Some(_) => None,
+        },
+        has_version: true,
     }
 }
 
-fn parse_request_line(line: &str) -> Result<(Start, Option<Defect>), ParseError> {
+fn parse_request_line(line: &str) -> Result<StartLine, ParseError> {
     // Trailing spaces are cut to find the version, and remembered.
-    let trimmed = line.trim_end_matches([' ', '\t']);
-    let (rest, version) = trimmed.rsplit_once(' ').ok_or(ParseError::NotSip)?;
-    if !version.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("SIP/")) {
-        return Err(ParseError::NotSip);
-    }
-    let (method, uri) = rest.split_once(' ').ok_or(ParseError::NotSip)?;
-    let defect = if !version.eq_ignore_ascii_case("SIP/2.0") {
+    let spaces = [' ', '\t'];
+    let trimmed = line.trim_end_matches(spaces);
+    let (method, rest) = trimmed.split_once(spaces).ok_or(ParseError::NotSip)?;
+    let (uri, version) = match rest.rsplit_once(spaces) {
+        Some((uri, version)) if is_sip(version) => (uri, version),
+        _ if is_token_text(method) => (rest, ""),
+        _ => return Err(ParseError::NotSip),
+    };
+    let has_version = !version.is_empty();
+    let defect = if has_version && !version.eq_ignore_ascii_case("SIP/2.0") {
         Some(Defect::Version)
-    } else if trimmed.len() != line.len() || !is_token_text(method) || uri.contains([' ', '\t']) {
-        Some(Defect::RequestLine)
+    } else if !has_version
+        || trimmed.len() != line.len()
+        || !is_token_text(method)
+        || line.contains('\t')
+        || uri.contains(' ')
+    {
+        Some(Defect::StartLine)
     } else {
         None
     };
@@ -272,7 +338,11 @@ fn parse_request_line(line: &str) -> Result<(Start, Option<Defect>), ParseError>
         method: Method::from_token(method),
         uri: uri.into(),
     };
-    Ok((start, defect))
+    Ok(StartLine {
+        start,
+        defect,
+        has_version,
+    })
 }
 
 /// Finds name and value of each field; a line that begins with white space belongs to the line before it, and is lost
@@ -337,12 +407,33 @@ fn add_field(fields: &mut Vec<Field>, line: &str, position: usize) -> Option<Def
     None
 }
 
-/// Control characters are legal in one place only: behind a backslash in a quoted string (section 25.1, `quoted-pair`),
-/// where CR and LF still are not.
-fn has_stray_control(head: &str) -> bool {
-    (0..head.len()).any(|index| is_stray_control(head.as_bytes(), index))
+/// Control characters that no head may hold.
+struct Strays {
+    /// Any of them.
+    control: bool,
+    /// A CR or LF that is half of a line end.
+    line_end: bool,
 }
 
+impl Strays {
+    fn of(head: &str) -> Self {
+        let bytes = head.as_bytes();
+        let strays = (0..bytes.len()).filter(|index| is_stray_control(bytes, *index));
+        strays.fold(
+            Self {
+                control: false,
+                line_end: false,
+            },
+            |found, index| Self {
+                control: true,
+                line_end: found.line_end || matches!(bytes[index], b'\r' | b'\n'),
+            },
+        )
+    }
+}
+
+/// Control characters are legal in one place only: behind a backslash in a quoted string (section 25.1, `quoted-pair`),
+/// where CR and LF still are not.
 fn is_stray_control(bytes: &[u8], index: usize) -> bool {
     match bytes[index] {
         b'\t' => false,
@@ -353,18 +444,18 @@ fn is_stray_control(bytes: &[u8], index: usize) -> bool {
     }
 }
 
-/// Spaces in their place: the answer to a broken message copies its fields, and a peer that takes a bare LF for a line
-/// end would read fields in it that we never wrote.
-fn without_stray_controls(head: &str) -> String {
-    head.char_indices()
-        .map(|(index, c)| {
-            if is_stray_control(head.as_bytes(), index) {
-                ' '
-            } else {
-                c
-            }
-        })
-        .collect()
+/// A line end for a bare LF, as many peers read it, and for the others a character that is in no name and in no number:
+/// the answer to a broken message copies its fields, and must not hold a line that we did not write.
+fn without_strays(head: &str) -> String {
+    let mut clean = String::with_capacity(head.len() + 16);
+    for (index, c) in head.char_indices() {
+        match c {
+            _ if !is_stray_control(head.as_bytes(), index) => clean.push(c),
+            '\n' => clean.push_str("\r\n"),
+            _ => clean.push(char::REPLACEMENT_CHARACTER),
+        }
+    }
+    clean
 }
 
 #[cfg(test)]
@@ -398,13 +489,59 @@ mod tests {
     fn no_value_runs_over_a_line_of_its_own() {
         for (head, values) in [
             ("v: a\r\nno colon\r\n more\r\nv: b", ["a", "b"]),
-            ("v: a\nX: y\r\nv: b", ["a X: y", "b"]),
-            ("v: a\rX: y\r\nv: b\x1b[2J", ["a X: y", "b [2J"]),
+            ("v: a\nX: y\r\nv: b", ["a", "b"]),
+            ("v: a\rX: y\r\nv: b\x1b[2J", ["a\u{fffd}X: y", "b\u{fffd}[2J"]),
             ("v: a\r\nno name : x\r\n\tmore\r\nv: b\r\n  c", ["a", "b\r\n  c"]),
         ] {
             let message = request(head);
             assert!(message.defect().is_some(), "{head:?}");
             assert_eq!(message.fields(Name::Via).collect::<Vec<_>>(), values, "{head:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_with_bare_line_feeds_can_be_answered() {
+        for text in [
+            "OPTIONS sip:a@b SIP/2.0\nv: a\nl: 2\n\nhi",
+            "OPTIONS sip:a@b SIP/2.0\r\nv: a\nl: 2\n\r\nhi",
+            "OPTIONS sip:a@b SIP/2.0\nv: a\r\nl: 2\r\n\nhi",
+        ] {
+            let message = Message::parse(text.as_bytes()).expect("SIP");
+            let read = (
+                message.field(Name::Via),
+                message.field(Name::ContentLength),
+                message.body(),
+            );
+            assert_eq!(read, (Some("a"), Some("2"), b"hi".as_slice()), "{text:?}");
+            assert_eq!(
+                (message.defect(), message.length_in_stream()),
+                (Some(Defect::Control), None)
+            );
+        }
+        let body = request("v: a\r\nl: 9");
+        assert_eq!((body.defect(), body.length_in_stream()), (None, Some(9)));
+    }
+
+    #[test]
+    fn requests_without_a_version_can_be_answered() {
+        for (line, uri, defect) in [
+            ("OPTIONS sip:a@b", "sip:a@b", Defect::StartLine),
+            ("OPTIONS sip:a@b HTTP/1.1", "sip:a@b HTTP/1.1", Defect::StartLine),
+            ("OPTIONS\tsip:a@b\tSIP/2.0", "sip:a@b", Defect::StartLine),
+            ("OPTIONS  sip:a@b SIP/2.0", " sip:a@b", Defect::StartLine),
+            ("OPTIONS sip:a@b SIP/2.0 ", "sip:a@b", Defect::StartLine),
+            ("OP{}S sip:a@b SIP/2.0", "sip:a@b", Defect::StartLine),
+            ("OPTIONS sip:a@b sip/3.0", "sip:a@b", Defect::Version),
+        ] {
+            let message = Message::parse(format!("{line}\r\nv: a\r\n\r\n").as_bytes()).expect("SIP");
+            let got = message.request().map(|(_, uri)| uri);
+            assert_eq!((got, message.defect()), (Some(uri), Some(defect)), "{line}");
+        }
+        for line in ["", "OPTIONS", "OP{}S sip:a@b", "\tOPTIONS sip:a@b", "\u{16}\u{3} x"] {
+            assert!(
+                Message::parse(format!("{line}\r\nv: a\r\n\r\n").as_bytes()).is_err(),
+                "{line}"
+            );
         }
     }
 
@@ -436,10 +573,10 @@ mod tests {
             "SIP/2.0 700 x",
             "SIP/3.0 200 OK",
             "SIP/2.0  200 OK",
-            "GET / HTTP/1.1",
-            "",
+            "SIP/2.0",
         ] {
-            assert!(Message::parse(format!("{line}\r\n\r\n").as_bytes()).is_err(), "{line}");
+            let message = Message::parse(format!("{line}\r\n\r\n").as_bytes()).expect("SIP");
+            assert!(message.defect().is_some(), "{line}");
         }
         for line in [
             "SIP/2.0 200 ",
