@@ -1,5 +1,6 @@
 //! A description that was received, in the terms of a telephone call.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -135,7 +136,7 @@ impl Description {
         if bytes.len() > MAX_SDP_LEN || bytes.split(|&b| b == b'\n').filter(is_media_line).count() > MAX_MEDIA {
             return Err(Refusal::TooLarge);
         }
-        let session = Session::parse(bytes).map_err(|_| Refusal::Malformed)?;
+        let session = Session::parse(with_plain_origin(text).as_bytes()).map_err(|_| Refusal::Malformed)?;
         Ok(Self {
             media: session
                 .medias
@@ -259,6 +260,23 @@ fn leading_number(text: &str) -> Option<u64> {
     text[..end].parse().ok()
 }
 
+/// Some telephones put their name, spaces and all, where `o=` has the name of a user (RFC 8866 section 5.2 has no space
+/// there). Nobody needs it: `-` says that there is none.
+fn with_plain_origin(text: &str) -> Cow<'_, str> {
+    let origin = text.lines().find(|line| line.starts_with("o="));
+    let Some(origin) = origin.filter(|line| line.split(' ').count() > ORIGIN_WORDS) else {
+        return Cow::Borrowed(text);
+    };
+    let mut words: Vec<_> = origin.rsplitn(ORIGIN_WORDS, ' ').collect();
+    words.truncate(ORIGIN_WORDS - 1);
+    words.push("o=-");
+    words.reverse();
+    Cow::Owned(text.replacen(origin, &words.join(" "), 1))
+}
+
+/// User, session, version, network, kind of address, address.
+const ORIGIN_WORDS: usize = 6;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -267,6 +285,18 @@ mod tests {
         let text = format!("v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nt=0 0\r\n{lines}");
         let description = Description::parse(&text).expect("valid");
         description.media[0].audio.clone().expect("audio")
+    }
+
+    #[test]
+    fn spaces_in_the_name_of_the_user_are_passed_over() {
+        for origin in [
+            "My Fine Phone 7 9 IN IP4 192.0.2.9",
+            "a  7 9 IN IP4 192.0.2.9",
+            "- 7 9 IN IP6 ::1",
+        ] {
+            let text = format!("v=0\r\no={origin}\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n");
+            assert_eq!(Description::parse(&text).map(|sdp| sdp.media.len()), Ok(1), "{origin}");
+        }
     }
 
     #[test]

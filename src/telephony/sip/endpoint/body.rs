@@ -32,18 +32,33 @@ pub(super) fn check_body(request: &Checked) -> Result<(), Refusal> {
     find(request).map(drop)
 }
 
-/// 406 when the caller would not understand our SDP.
+/// 406 when the caller would not understand our SDP (section 20.1). An empty Accept wants nothing at all; one that cannot
+/// be read is taken for none.
 pub(super) fn check_accept(request: &Checked) -> Result<(), Refusal> {
-    let mut ranges = request
-        .message
-        .fields(Name::Accept)
-        .flat_map(option_tags)
-        .filter_map(|value| MediaType::parse(value).ok())
-        .peekable();
-    if ranges.peek().is_none() || ranges.any(|range| range.covers("application", "sdp")) {
-        return Ok(());
+    let mut values = request.message.fields(Name::Accept).flat_map(option_tags).peekable();
+    if values.peek().is_none() {
+        let wants_nothing = request.message.has(Name::Accept);
+        return if wants_nothing { Err(406.into()) } else { Ok(()) };
     }
-    Err(406.into())
+    let ranges = values.filter_map(|value| MediaType::parse(value).ok());
+    // The narrowest range that covers SDP counts (RFC 2616 section 14.1).
+    let breadth = |range: &MediaType<'_>| u8::from(range.kind == "*") + u8::from(range.subtype == "*");
+    let mut is_readable = false;
+    let best = ranges
+        .inspect(|_| is_readable = true)
+        .filter(|range| range.covers("application", "sdp"))
+        .min_by_key(breadth);
+    match best {
+        Some(range) if is_refused(&range) => Err(406.into()),
+        None if is_readable => Err(406.into()),
+        _ => Ok(()),
+    }
+}
+
+/// `q=0` says no.
+fn is_refused(range: &MediaType<'_>) -> bool {
+    let quality = range.params.get("q").and_then(|quality| quality.parse::<f32>().ok());
+    quality.is_some_and(|quality| quality <= 0.0)
 }
 
 fn find(message: &Checked) -> Result<Option<&[u8]>, Refusal> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::body::has_sdp;
+use super::incoming::Refusal;
 use super::respond::{ALLOW, add_fields, add_record_route, begin, reply_flow};
 use super::{CallEvent, CallTimer, Command, EndCause, Endpoint, Phase, REMOTE_RING_LIMIT, ReinviteId, Unacknowledged};
 use crate::secret::Secret;
@@ -47,12 +48,9 @@ impl Endpoint {
     }
 
     fn reject(&mut self, now: Instant, key: u64, status: u16, retry_after: Option<u32>) {
-        let seconds = retry_after.map(|seconds| seconds.to_string());
-        let extra: Vec<_> = seconds
-            .iter()
-            .map(|seconds| (Name::RetryAfter, seconds.as_str()))
-            .collect();
-        self.answer_waiting(now, key, status.clamp(300, 699), &extra, None);
+        let status = status.clamp(300, 699);
+        let refusal = retry_after.map_or(status.into(), |seconds| Refusal::for_now(status, seconds));
+        self.answer_waiting(now, key, status, refusal.extra().as_slice(), None);
         self.finish(
             now,
             key,

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::body::{check_body, sdp_of};
 use super::incoming::{CAPABILITIES, Refusal, check_require};
 use super::receive::Party;
-use super::respond::{ALLOW, begin, reply_flow};
+use super::respond::{ALLOW, opening, reply_flow};
 use super::{
     CallEvent, CallTimer, EndCause, Endpoint, InfoKind, Phase, REINVITE_LIMIT, ReinviteId, Unacknowledged, Waiting,
 };
@@ -48,19 +48,17 @@ impl Endpoint {
     }
 
     fn check_in_dialog(&mut self, call: u64, request: &Checked) -> Result<(), Refusal> {
-        match request.method() {
-            Method::Bye | Method::Info | Method::Invite | Method::Update | Method::Options => {}
-            Method::Other(_) => {
-                return Err(Refusal::explained(501, Name::Allow, ALLOW));
-            }
-            _ => return Err(Refusal::explained(405, Name::Allow, ALLOW)),
-        }
+        // Whatever becomes of the request, its number is used (section 12.2.2).
         let advances = self
             .calls
             .get_mut(&call)
             .is_some_and(|call| call.dialog.advance_remote(request.cseq.number));
         if !advances {
             return Err(500.into());
+        }
+        match request.method() {
+            Method::Bye | Method::Info | Method::Invite | Method::Update | Method::Options => {}
+            method => return Err(Refusal::unserved(method)),
         }
         check_require(request)?;
         if matches!(request.method(), Method::Invite | Method::Update) {
@@ -143,25 +141,24 @@ impl Endpoint {
             );
             return;
         }
-        if !is_update {
-            self.take_as_acknowledged(now, key);
-        }
+        self.take_as_acknowledged(now, key);
         let Some(call) = self.calls.get(&key) else { return };
-        if call.inviting.is_some() && call.phase == Phase::Established {
-            // Glare: an offer of ours is under way (section 14.2).
+        let has_open_offer = call.inviting.is_some() || call.unacknowledged.as_ref().is_some_and(|ok| ok.has_offer);
+        if call.phase == Phase::Established && has_open_offer {
+            // Glare: an offer of ours is under way (section 14.2, RFC 3311 section 5.2).
             self.refuse(now, flow, transaction, &request, 491, &[]);
             return;
         }
         if call.phase != Phase::Established || call.waiting.is_some() || call.unacknowledged.is_some() {
-            let seconds = self.retry_seconds();
-            self.refuse_for_now(now, flow, transaction, &request, 500, Some(seconds));
+            let refusal = Refusal::for_now(500, self.retry_seconds());
+            self.refuse_explained(now, flow, transaction, &request, &refusal);
             return;
         }
         self.ask_about_change(now, flow, key, transaction, request, offer);
     }
 
-    /// Who sends another INVITE has our 2xx (section 14.1), so its ACK is only late or lost. With a late offer the ACK
-    /// holds the answer: there is no way around waiting for it.
+    /// Who sends another INVITE or UPDATE has our 2xx (section 14.1), so its ACK is only late or lost. With a late offer the
+    /// ACK holds the answer: there is no way around waiting for it.
     fn take_as_acknowledged(&mut self, now: Instant, key: u64) {
         let Some(call) = self.calls.get_mut(&key) else { return };
         let is_answered = |ok: &mut Unacknowledged| call.phase == Phase::Established && !ok.has_offer;
@@ -180,26 +177,18 @@ impl Endpoint {
         offer: Option<String>,
     ) {
         if self.servers.is_full() {
-            self.refuse_for_now(now, flow, transaction, &request, 503, Some(2));
+            self.refuse_explained(now, flow, transaction, &request, &Refusal::for_now(503, 2));
             return;
         }
         let Some(reply) = reply_flow(flow, &request.message) else {
             return;
         };
         let id = ReinviteId(request.cseq.number);
-        let is_invite = *request.method() == Method::Invite;
-        let trying = is_invite.then(|| begin(&request.message, &flow, 100, None).finish().into());
-        self.servers.open(
-            now,
-            &mut self.wire,
-            transaction,
-            Opening {
-                flow: reply,
-                trying,
-                call: Some(key),
-                copies: None,
-            },
-        );
+        let opening = Opening {
+            call: Some(key),
+            ..opening(&request, &flow, reply)
+        };
+        self.servers.open(now, &mut self.wire, transaction, opening);
         if let Some(call) = self.calls.get_mut(&key) {
             call.waiting = Some(Waiting {
                 transaction,

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::body::{check_accept, check_body, sdp_of};
 use super::receive::Party;
-use super::respond::{ACCEPT, ALLOW, Extra, add_fields, add_record_route, begin, reply_flow};
+use super::respond::{ACCEPT, ALLOW, Extra, add_fields, add_record_route, begin, opening, reply_flow};
 use super::{Call, CallEvent, CallInfo, CallKey, CallTimer, Caller, Endpoint, Output, Phase, RING_LIMIT, Waiting};
 use crate::telephony::sip::admission;
 use crate::telephony::sip::dialog::Dialog;
@@ -34,6 +34,31 @@ impl Refusal {
         Self {
             status,
             explain: Some((name, value.into())),
+        }
+    }
+
+    /// With the seconds after which it makes sense to try again.
+    pub(super) fn for_now(status: u16, seconds: u32) -> Self {
+        Self::explained(status, Name::RetryAfter, seconds.to_string())
+    }
+
+    /// A method that is not served here: one that we know, or one that we do not (sections 8.2.1 and 21.5.2).
+    pub(super) fn unserved(method: &Method) -> Self {
+        let is_known = !matches!(method, Method::Other(_));
+        Self::explained(if is_known { 405 } else { 501 }, Name::Allow, ALLOW)
+    }
+
+    /// The field that explains it, if there is one.
+    pub(super) fn extra(&self) -> Option<(Name, &str)> {
+        self.explain.as_ref().map(|(name, value)| (*name, value.as_str()))
+    }
+}
+
+impl From<admission::Refusal> for Refusal {
+    fn from(refusal: admission::Refusal) -> Self {
+        match refusal.answer() {
+            (status, Some(seconds)) => Self::for_now(status, seconds),
+            (status, None) => status.into(),
         }
     }
 }
@@ -109,10 +134,7 @@ impl Endpoint {
         request: &Checked,
         refusal: &Refusal,
     ) {
-        match &refusal.explain {
-            Some((name, value)) => self.refuse(now, flow, key, request, refusal.status, &[(*name, value)]),
-            None => self.refuse(now, flow, key, request, refusal.status, &[]),
-        }
+        self.refuse(now, flow, key, request, refusal.status, refusal.extra().as_slice());
     }
 
     /// Trunks that ask for a password ask before anything else, so that nothing else can be found out (section 8.2).
@@ -151,8 +173,7 @@ impl Endpoint {
         match request.method() {
             Method::Invite | Method::Options => {}
             Method::Bye | Method::Info | Method::Update => return Err(481.into()),
-            Method::Other(_) => return Err(Refusal::explained(501, Name::Allow, ALLOW)),
-            _ => return Err(Refusal::explained(405, Name::Allow, ALLOW)),
+            method => return Err(Refusal::unserved(method)),
         }
         let called = called_number(request).ok_or(416)?;
         check_require(request)?;
@@ -187,30 +208,22 @@ impl Endpoint {
         } else {
             self.admission.admit_call(now, trunk)
         };
-        if let Err(refusal) = admitted {
+        if let Err(refusal) = admitted.map_err(Refusal::from) {
             self.stats.calls_refused += 1;
-            let (status, retry_after) = refusal.answer();
-            self.log_refusal(now, flow, trunk, status);
-            self.refuse_for_now(now, flow, transaction, &request, status, retry_after);
+            self.log_refusal(now, flow, trunk, refusal.status);
+            self.refuse_explained(now, flow, transaction, &request, &refusal);
             return;
         }
         let Some(reply) = reply_flow(flow, &request.message) else {
             return;
         };
         let key = self.new_key();
-        let trying: Arc<[u8]> = begin(&request.message, &flow, 100, None).finish().into();
-        let copies = request.to().tag().is_none().then(|| self.fingerprints.copies(&request));
-        self.servers.open(
-            now,
-            &mut self.wire,
-            transaction,
-            Opening {
-                flow: reply,
-                trying: Some(trying),
-                call: Some(key),
-                copies,
-            },
-        );
+        let opening = Opening {
+            call: Some(key),
+            copies: Some(self.fingerprints.copies(&request)),
+            ..opening(&request, &flow, reply)
+        };
+        self.servers.open(now, &mut self.wire, transaction, opening);
         let info = self.info(key, flow, trunk, &request, dialplan, offer);
         let dialog = Dialog::from_invite(&request, key);
         tracing::debug!(call.id = info.call_id, call.trunk = info.trunk, caller = ?info.caller, "call offered");
@@ -254,23 +267,6 @@ impl Endpoint {
         }
     }
 
-    pub(super) fn refuse_for_now(
-        &mut self,
-        now: Instant,
-        flow: Flow,
-        key: Fingerprint,
-        request: &Checked,
-        status: u16,
-        retry_after: Option<u32>,
-    ) {
-        let seconds = retry_after.map(|seconds| seconds.to_string());
-        let extra: Vec<_> = seconds
-            .iter()
-            .map(|seconds| (Name::RetryAfter, seconds.as_str()))
-            .collect();
-        self.refuse(now, flow, key, request, status, &extra);
-    }
-
     /// Whether there is no room for another call, those that we made included.
     fn is_full(&self) -> bool {
         self.servers.is_full() || self.calls.len() >= self.config.max_calls
@@ -286,11 +282,9 @@ impl Endpoint {
         match admitted {
             Ok(()) => self.answer_statelessly(flow, &request.message, 200, CAPABILITIES),
             Err(refusal) => {
-                let (status, retry_after) = refusal.answer();
-                let seconds = retry_after.map(|seconds| seconds.to_string());
-                let mut extra = CAPABILITIES.to_vec();
-                extra.extend(seconds.iter().map(|seconds| (Name::RetryAfter, seconds.as_str())));
-                self.answer_statelessly(flow, &request.message, status, &extra);
+                let refusal = Refusal::from(refusal);
+                let extra: Vec<_> = CAPABILITIES.iter().copied().chain(refusal.extra()).collect();
+                self.answer_statelessly(flow, &request.message, refusal.status, &extra);
             }
         }
     }
@@ -331,17 +325,8 @@ impl Endpoint {
             self.wire.send(reply, bytes);
             return;
         }
-        self.servers.open(
-            now,
-            &mut self.wire,
-            key,
-            Opening {
-                flow: reply,
-                trying: None,
-                call: None,
-                copies: None,
-            },
-        );
+        self.servers
+            .open(now, &mut self.wire, key, opening(request, &flow, reply));
         self.servers.respond(now, &mut self.wire, key, 200, bytes);
     }
 

@@ -75,19 +75,11 @@ impl Endpoint {
         let to_tag = self
             .fingerprints
             .stateless_tag(request.call_id(), request.from().as_str());
-        let trying: Arc<[u8]> = begin(&request.message, &flow, 100, None).finish().into();
-        let copies = request.to().tag().is_none().then(|| self.fingerprints.copies(request));
-        self.servers.open(
-            now,
-            &mut self.wire,
-            key,
-            Opening {
-                flow: reply,
-                trying: Some(trying),
-                call: None,
-                copies,
-            },
-        );
+        let opening = Opening {
+            copies: request.to().tag().is_none().then(|| self.fingerprints.copies(request)),
+            ..opening(request, &flow, reply)
+        };
+        self.servers.open(now, &mut self.wire, key, opening);
         let bytes = add_fields(begin(&request.message, &flow, status, Some(to_tag)), extra).finish();
         self.servers.respond(now, &mut self.wire, key, status, bytes.into());
     }
@@ -113,17 +105,8 @@ impl Endpoint {
             self.wire.send(reply, bytes);
             return;
         }
-        self.servers.open(
-            now,
-            &mut self.wire,
-            key,
-            Opening {
-                flow: reply,
-                trying: None,
-                call: None,
-                copies: None,
-            },
-        );
+        self.servers
+            .open(now, &mut self.wire, key, opening(request, &flow, reply));
         self.servers.respond(now, &mut self.wire, key, status, bytes);
     }
 
@@ -150,6 +133,17 @@ impl Endpoint {
             Some(local) => SocketAddr::new(flow.local.ip(), local.address.port()),
             None => flow.local,
         }
+    }
+}
+
+/// How the transaction of a request begins that belongs to no call; INVITE has its 100 ready.
+pub(super) fn opening(request: &Checked, flow: &Flow, reply: Flow) -> Opening {
+    let is_invite = *request.method() == Method::Invite;
+    Opening {
+        flow: reply,
+        trying: is_invite.then(|| begin(&request.message, flow, 100, None).finish().into()),
+        call: None,
+        copies: None,
     }
 }
 
@@ -201,12 +195,16 @@ fn stamped(value: &str, flow: &Flow) -> String {
     let Some(Ok(via)) = vias.next() else {
         return value.to_owned();
     };
-    let mut text = format!("SIP/2.0/{} {}", via.transport(), via.sent_by());
+    let mut text = format!("SIP/{}/{} {}", via.version(), via.transport(), via.sent_by());
+    let mut has_rport = false;
     for (name, value) in via.params().iter() {
         // Writing to a String cannot fail.
         let _ = match (name, value) {
             _ if name.eq_ignore_ascii_case("received") => Ok(()),
-            _ if name.eq_ignore_ascii_case("rport") => write!(text, ";rport={}", flow.remote.port()),
+            _ if name.eq_ignore_ascii_case("rport") => match std::mem::replace(&mut has_rport, true) {
+                false => write!(text, ";rport={}", flow.remote.port()),
+                true => Ok(()),
+            },
             (name, "") => write!(text, ";{name}"),
             (name, value) => write!(text, ";{name}={value}"),
         };
@@ -223,12 +221,12 @@ fn stamped(value: &str, flow: &Flow) -> String {
 
 /// Where an answer goes (section 18.2.2, RFC 3581 section 4): over the same connection, or as a datagram to the address
 /// it came from, at the port it came from if asked so, else at the port of the Via. `maddr` is not obeyed: it would
-/// let anybody aim our answers at third parties.
+/// let anybody aim our answers at third parties. `None` without a Via: nobody could tell what such an answer is for.
 pub(super) fn reply_flow(flow: Flow, request: &Message) -> Option<Flow> {
+    let via = Via::first_of(request.field(Name::Via)?)?;
     if flow.transport == Transport::Tcp {
         return Some(flow);
     }
-    let via = Via::first_of(request.field(Name::Via)?)?;
     let port = if via.wants_rport() {
         flow.remote.port()
     } else {

@@ -1,7 +1,8 @@
 //! The check of a whole message before the endpoint works with it: what each kind of broken message deserves.
 //!
 //! Requests: RFC 3261 sections 8.1.1, 8.2 and 16.3 with the outcomes of RFC 4475; responses that break a rule are dropped.
-//! Callers that follow RFC 2543 (no magic cookie in the branch) may leave out tag and Contact.
+//! Callers that follow RFC 2543 (no magic cookie in the branch) may leave out tag and Contact. An ACK cannot be answered, and
+//! without it a call ends: of its fields only those are checked that tell which call it belongs to.
 
 use super::MAX_VIAS;
 use super::address::{NameAddr, NameAddrs};
@@ -119,8 +120,13 @@ fn check(message: &mut Message) -> Result<CSeq, u16> {
     }
     check_length(message)?;
     let cseq = check_once(message)?;
-    check_addresses(message)?;
-    check_body(message)?;
+    check_vias(message)?;
+    check_addresses(message, &[Name::From, Name::To])?;
+    if cseq.method != Method::Ack {
+        check_hops(message)?;
+        check_addresses(message, &[Name::Contact, Name::RecordRoute, Name::Route])?;
+        check_body(message)?;
+    }
     if let Some((method, uri)) = message.request() {
         if *method != cseq.method {
             return Err(BAD_REQUEST);
@@ -160,13 +166,6 @@ fn check_once(message: &Message) -> Result<CSeq, u16> {
             return Err(BAD_REQUEST);
         }
     }
-    let mut hops = message.fields(Name::MaxForwards);
-    if let Some(value) = hops.next() {
-        max_forwards(value).map_err(bad_request)?;
-    }
-    if hops.next().is_some() || message.fields(Name::ContentType).count() > 1 {
-        return Err(BAD_REQUEST);
-    }
     let call_id = message.field(Name::CallId).unwrap_or_default();
     if call_id.is_empty() || call_id.contains([' ', '\t', '\r']) {
         return Err(BAD_REQUEST);
@@ -175,24 +174,48 @@ fn check_once(message: &Message) -> Result<CSeq, u16> {
     Ok(cseq)
 }
 
-fn check_addresses(message: &Message) -> Result<(), u16> {
+/// Max-Forwards, where it is given (RFC 2543 does not know it).
+fn check_hops(message: &Message) -> Result<(), u16> {
+    let mut hops = message.fields(Name::MaxForwards);
+    if let Some(value) = hops.next() {
+        max_forwards(value).map_err(bad_request)?;
+    }
+    if hops.next().is_some() {
+        Err(BAD_REQUEST)
+    } else {
+        Ok(())
+    }
+}
+
+fn check_vias(message: &Message) -> Result<(), u16> {
     let mut count = 0;
     for value in message.fields(Name::Via) {
         for via in Vias::new(value) {
-            via.map_err(bad_request)?;
+            let via = via.map_err(bad_request)?;
+            // Lower ones belong to others.
+            if count == 0 && via.version() != "2.0" {
+                return Err(BAD_REQUEST);
+            }
             count += 1;
         }
     }
-    if count > MAX_VIAS {
-        return Err(BAD_REQUEST);
-    }
-    for name in [Name::From, Name::To] {
-        NameAddr::parse(message.field(name).unwrap_or_default()).map_err(bad_request)?;
-    }
-    for name in [Name::Contact, Name::RecordRoute, Name::Route] {
-        for value in message.fields(name).filter(|value| *value != "*") {
-            for address in NameAddrs::new(value) {
-                address.map_err(bad_request)?;
+    if count > MAX_VIAS { Err(BAD_REQUEST) } else { Ok(()) }
+}
+
+/// Addresses of these fields: one in From and To, a list in the others.
+fn check_addresses(message: &Message, names: &[Name]) -> Result<(), u16> {
+    for &name in names {
+        for value in message
+            .fields(name)
+            .filter(|value| *value != "*" || name != Name::Contact)
+        {
+            let mut addresses = NameAddrs::new(value);
+            let is_well_formed = match name {
+                Name::From | Name::To => NameAddr::parse(value).is_ok(),
+                _ => addresses.all(|address| address.is_ok()),
+            };
+            if !is_well_formed {
+                return Err(BAD_REQUEST);
             }
         }
     }
@@ -200,6 +223,9 @@ fn check_addresses(message: &Message) -> Result<(), u16> {
 }
 
 fn check_body(message: &Message) -> Result<(), u16> {
+    if message.fields(Name::ContentType).count() > 1 {
+        return Err(BAD_REQUEST);
+    }
     if let Some(value) = message.field(Name::ContentType) {
         MediaType::parse(value).map_err(bad_request)?;
     }
@@ -276,6 +302,8 @@ mod tests {
             ("Via: SIP/2.0/UDP a;branch=z9hG4bK1\r\n", "", Rejection::Drop),
             ("Via: SIP/2.0/UDP a", "Via: nonsense", Rejection::Drop),
             ("sip:1@b SIP", "<sip:1@b> SIP", Rejection::Answer(400)),
+            ("SIP/2.0/UDP a", "SIP/3.0/UDP a", Rejection::Answer(400)),
+            ("SIP/2.0/UDP a", "SIP/2.0/UDP a:0", Rejection::Drop),
             ("INVITE", "ACK", Rejection::Drop),
         ];
         assert_eq!(verdict(GOOD), Ok(()));
@@ -287,6 +315,27 @@ mod tests {
             };
             assert_eq!(verdict(&text), Err(expected), "{from} -> {to}");
         }
+    }
+
+    #[test]
+    fn an_ack_counts_whatever_is_wrong_beside_its_call() {
+        let ack = GOOD.replace("INVITE", "ACK");
+        for field in [
+            "Contact: nonsense",
+            "Contact: <sip:2@a>, <sip:3@a>",
+            "Record-Route: <sip:",
+            "Route: *",
+            "Max-Forwards: 300",
+            "Content-Type: x",
+        ] {
+            assert_eq!(verdict(&ack.replace("Contact: <sip:2@a>", field)), Ok(()), "{field}");
+            assert_eq!(
+                verdict(&GOOD.replace("Contact: <sip:2@a>", field)),
+                Err(Rejection::Answer(400)),
+                "{field}"
+            );
+        }
+        assert_eq!(verdict(&ack.replace("Call-ID: c", "Call-ID: ")), Err(Rejection::Drop));
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub const MAGIC_COOKIE: &str = "z9hG4bK";
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Via<'a> {
     text: &'a str,
+    version: &'a str,
     transport: &'a str,
     sent_by: &'a str,
     host: Host<'a>,
@@ -49,8 +50,8 @@ impl<'a> Via<'a> {
         if !name.eq_ignore_ascii_case("SIP") || !cursor.eat_spaced(b'/') {
             return Err(Malformed("Via protocol"));
         }
-        // Any version: a lower Via may come from elsewhere, and ours is told by the start line.
-        cursor.token("Via protocol")?;
+        // Any version: a lower Via may come from elsewhere, and an answer to a wrong one copies it.
+        let version = cursor.token("Via protocol")?;
         if !cursor.eat_spaced(b'/') {
             return Err(Malformed("Via protocol"));
         }
@@ -62,6 +63,7 @@ impl<'a> Via<'a> {
         }
         Ok(Self {
             text: cursor.since(start),
+            version,
             transport,
             sent_by,
             host,
@@ -74,6 +76,12 @@ impl<'a> Via<'a> {
     #[must_use]
     pub fn as_str(&self) -> &'a str {
         self.text
+    }
+
+    /// The version of SIP as written: `2.0`.
+    #[must_use]
+    pub fn version(&self) -> &'a str {
+        self.version
     }
 
     /// The transport as written: `UDP`, `TCP`, `TLS`, ...
@@ -140,7 +148,9 @@ fn read_sent_by<'a>(cursor: &mut Cursor<'a>) -> Result<(&'a str, Host<'a>, Optio
     let (host, _) = Host::parse_with_port(cursor.since(start))?;
     let port = if cursor.eat_spaced(b':') {
         let digits = cursor.take_while(|byte| byte.is_ascii_digit());
-        Some(digits.parse().map_err(|_| Malformed("port"))?)
+        // Nothing can be sent to port 0.
+        let port = digits.parse().ok().filter(|port| *port != 0);
+        Some(port.ok_or(Malformed("port"))?)
     } else {
         None
     };
@@ -220,6 +230,7 @@ mod tests {
         for text in [
             "SIP/2.0/UDP a:",
             "SIP/2.0/UDP a:99999",
+            "SIP/2.0/UDP a:0",
             "SIP/2.0/UDP [::1",
             "SIP/2.0/UDP :5060",
             "SIP/2.0/UDP",

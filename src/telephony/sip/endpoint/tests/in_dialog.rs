@@ -171,15 +171,16 @@ fn keys_by_info_are_answered_at_once_and_handed_on_unseen() {
 fn methods_and_options_are_refused_inside_as_outside() {
     let mut lab = Lab::new();
     let (_, tag) = lab.established();
-    for (method, status) in [("FLY", 501), ("REFER", 405), ("PRACK", 405), ("SUBSCRIBE", 405)] {
-        let answer = lab.answer_to(&request(method, method, 2, &tag, "", ""));
+    let refused = [("FLY", 501), ("REFER", 405), ("PRACK", 405), ("SUBSCRIBE", 405)];
+    for (cseq, (method, status)) in (2..).zip(refused) {
+        let answer = lab.answer_to(&request(method, method, cseq, &tag, "", ""));
         assert_eq!(answer.status(), Some(status), "{method}");
         assert!(answer.field(Name::Allow).contains("INVITE"), "{method}");
     }
     let refused = lab.answer_to(&request(
         "INFO",
         "c",
-        4,
+        6,
         &tag,
         "Require: x, y\nRequire: z\nProxy-Require: p\n",
         "",
@@ -188,7 +189,7 @@ fn methods_and_options_are_refused_inside_as_outside() {
         (refused.status(), refused.field(Name::Unsupported)),
         (Some(420), "x, y, z")
     );
-    let ok = lab.answer_to(&request("OPTIONS", "d", 5, &tag, "", ""));
+    let ok = lab.answer_to(&request("OPTIONS", "d", 7, &tag, "", ""));
     assert_eq!(ok.status(), Some(200));
     for name in [Name::Allow, Name::Accept, Name::Supported, Name::AcceptEncoding] {
         assert!(ok.message.has(name), "{name:?}");
@@ -238,9 +239,43 @@ fn with_a_late_offer_nothing_stands_for_the_ack() {
         .command(key, Command::Answer("v=0 offer".into()))
         .pop()
         .expect("200");
-    let early = lab.answer_to(&request("INVITE", "a", 2, &ok.to_tag(), SDP, "v=0"));
-    assert_eq!(early.status(), Some(500));
-    assert!(early.message.has(Name::RetryAfter) && lab.events.is_empty());
+    for (cseq, method) in [(2, "INVITE"), (3, "UPDATE")] {
+        let early = lab.answer_to(&request(method, method, cseq, &ok.to_tag(), SDP, "v=0"));
+        assert_eq!(
+            early.status(),
+            Some(491),
+            "{method}: our offer is open (RFC 3311 section 5.2)"
+        );
+    }
+    assert!(lab.events.is_empty());
+    lab.deliver(&request(
+        "ACK",
+        "ack",
+        1,
+        &ok.to_tag(),
+        "Content-Type: application/sdp\nContact: <sip:\n",
+        "v=0 answer",
+    ));
+    let sdp = Some("v=0 answer".into());
+    assert_eq!(
+        lab.last_event(),
+        CallEvent::Acknowledged { sdp },
+        "the broken Contact does not matter"
+    );
+}
+
+/// The number of a refused request is used up: what comes with it again is no new request (section 12.2.2).
+#[test]
+fn refused_methods_use_their_number() {
+    let mut lab = Lab::new();
+    let (_, tag) = lab.established();
+    for (method, status) in [("REFER", 405), ("FLY", 501)] {
+        let cseq = if method == "FLY" { 6 } else { 5 };
+        let refused = lab.answer_to(&request(method, method, cseq, &tag, "", ""));
+        assert_eq!(refused.status(), Some(status));
+        let again = lab.answer_to(&request("INFO", &format!("i{cseq}"), cseq, &tag, "", ""));
+        assert_eq!(again.status(), Some(500), "after {method}");
+    }
 }
 
 #[test]
