@@ -74,6 +74,29 @@ pub fn masked(text: &str) -> String {
         .collect()
 }
 
+/// Hides what may be a telephone number inside a text that is something else, a Call-ID or a host name: digits in a row,
+/// seven or more, or five or more that stand alone. `sip-15551234567-7@pbx1` becomes `sip-*********67-7@pbx1`; most
+/// identifiers of random letters and digits stay as they are.
+#[must_use]
+pub fn with_numbers_masked(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    let mut stands_alone = true;
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, others) = rest.split_at(digits);
+        let is_word = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+        let is_number = digits >= 7 || digits >= 5 && stands_alone && !is_word(others.chars().next());
+        shown += &if is_number { masked(number) } else { number.to_owned() };
+        let end = others.find(|c: char| c.is_ascii_digit()).unwrap_or(others.len());
+        let (between, next) = others.split_at(end);
+        shown += between;
+        stands_alone = !is_word(between.chars().next_back());
+        rest = next;
+    }
+    shown
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,5 +115,25 @@ mod tests {
         assert_eq!(masked("+15551234567"), "**********67");
         assert_eq!(masked("1234"), "****");
         assert_eq!(masked(""), "");
+    }
+
+    #[test]
+    fn numbers_inside_identifiers_are_masked() {
+        for (text, shown) in [
+            ("sip-15551234567-7@pbx1", "sip-*********67-7@pbx1"),
+            ("+15551234567@192.0.2.10", "+*********67@192.0.2.10"),
+            ("n15551234567x", "n*********67x"),
+            ("12345@a", "***45@a"),
+            ("12345", "***45"),
+            ("a84b4c76e66710@pc33.example.com", "a84b4c76e66710@pc33.example.com"),
+            (
+                "0b3f2f0e-54a1-4c12-9f0d-1234ab567890",
+                "0b3f2f0e-54a1-4c12-9f0d-1234ab567890",
+            ),
+            ("é1234567é", "é*****67é"),
+            ("", ""),
+        ] {
+            assert_eq!(with_numbers_masked(text), shown, "{text}");
+        }
     }
 }

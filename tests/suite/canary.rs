@@ -362,6 +362,15 @@ fn the_trace_of_messages_shows_no_credentials_numbers_or_bodies() {
         wire.ask(server.udp, &request("INVITE", wire.address(), SDP, &offer)),
         401
     );
+    // Gateways build identifiers and host names out of the number that calls.
+    let numbered = request("INVITE", wire.address(), SDP, &offer)
+        .replace("Call-ID: ", &format!("Call-ID: {CALLING}-"))
+        .replace("branch=z9hG4bK", &format!("branch=z9hG4bK-{CALLING}-"))
+        .replace(
+            &format!("<sip:caller@{}>", wire.address()),
+            &format!("<sip:caller@n{CALLING}.example.com>"),
+        );
+    assert_eq!(wire.ask(server.udp, &numbered), 401);
     let limits = fs::read_to_string(format!("/proc/{}/limits", server.pid())).expect("it runs");
     let core = limits
         .lines()

@@ -1,14 +1,14 @@
 //! One line per SIP message at level `trace`, for whoever connects a trunk. It names and measures; it does not quote.
 //!
-//! Shown: start line, Call-ID, CSeq, topmost Via, From, To and Contact with masked users, sizes, and whether there are
-//! credentials. Never: bodies (keys in INFO, keys of SRTP in SDP), Authorization and its relatives, header fields that nobody here
+//! Shown: start line, Call-ID, CSeq, topmost Via, From, To and Contact, with users masked and everywhere else what may be a
+//! telephone number; sizes, and whether there are credentials. Never: bodies (keys in INFO, keys of SRTP in SDP), Authorization and its relatives, header fields that nobody here
 //! reads, whole numbers. Who must see more sets a packet capture up, on purpose, where it belongs.
 
 use tracing::Level;
 
 use super::message::{CSeq, Host, MediaType, Message, Method, Name, NameAddr, Scheme, Uri, Via, reason_phrase};
 use super::transport::Flow;
-use crate::secret::masked;
+use crate::secret::{masked, with_numbers_masked};
 
 /// A message that was read.
 pub(super) fn received(flow: &Flow, message: &Message) {
@@ -39,7 +39,7 @@ fn line(what: &'static str, flow: &Flow, message: &Message) {
         sip.remote = %flow.remote,
         sip.transport = %flow.transport,
         sip.start = start(message),
-        call.id = ?field(Name::CallId),
+        call.id = ?with_numbers_masked(field(Name::CallId)),
         sip.cseq = cseq.unwrap_or_else(|_| "unreadable".to_owned()),
         sip.via = ?via(field(Name::Via)),
         sip.from = ?address(field(Name::From)),
@@ -91,12 +91,27 @@ fn media_type(value: &str) -> &'static str {
 fn via(value: &str) -> String {
     Via::first_of(value).map_or(UNREADABLE.to_owned(), |via| {
         format!(
-            "{} {};branch={}",
+            "{} {}{};branch={}",
             via.transport(),
-            via.sent_by(),
-            via.branch().unwrap_or("none")
+            host(via.host()),
+            port(via.port()),
+            with_numbers_masked(via.branch().unwrap_or("none"))
         )
     })
+}
+
+/// Addresses are shown, and names but for their numbers.
+fn host(host: Host<'_>) -> String {
+    match host {
+        // Written without a user, a number takes the place of the host.
+        Host::Name(name) if !name.contains(|c: char| c.is_ascii_alphabetic()) => masked(name),
+        Host::Name(name) => with_numbers_masked(name),
+        Host::Ip(_) => host.to_string(),
+    }
+}
+
+fn port(port: Option<u16>) -> String {
+    port.map(|port| format!(":{port}")).unwrap_or_default()
 }
 
 fn address(value: &str) -> String {
@@ -105,12 +120,7 @@ fn address(value: &str) -> String {
 
 fn uri(uri: Uri<'_>) -> String {
     let user = masked(&uri.user_decoded().unwrap_or_default());
-    let host = match uri.host() {
-        // Written without a user, a number takes the place of the host.
-        Host::Name(name) if !name.contains(|c: char| c.is_ascii_alphabetic()) => masked(name),
-        host => host.to_string(),
-    };
-    let port = uri.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let (host, port) = (host(uri.host()), port(uri.port()));
     match uri.scheme() {
         Scheme::Sip => format!("sip:{user}@{host}{port}"),
         Scheme::Sips => format!("sips:{user}@{host}{port}"),
@@ -132,12 +142,33 @@ mod tests {
             ),
             ("<sip:+1555%30004711@192.0.2.1>", "sip:**********11@192.0.2.1"),
             ("<sip:15550004711>", "sip:@*********11"),
+            (
+                "<sip:a@15550004711.example.com:50600>",
+                "sip:*@*********11.example.com:50600",
+            ),
             ("<tel:+15550004711>", "tel:**********11"),
             ("<sips:100@[2001:db8::1]>", "sips:***@[2001:db8::1]"),
             ("<soap.beep://15550004711>", UNREADABLE),
             ("15550004711", UNREADABLE),
         ] {
             assert_eq!(address(value), shown, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_via_is_shown_without_numbers() {
+        for (value, shown) in [
+            (
+                "SIP/2.0/UDP 192.0.2.9:50600;branch=z9hG4bK-7-a;rport",
+                "UDP 192.0.2.9:50600;branch=z9hG4bK-7-a",
+            ),
+            (
+                "SIP/2.0/TCP n5550004711.example.com;branch=z9hG4bK-15550004711-1",
+                "TCP n********11.example.com;branch=z9hG4bK-*********11-1",
+            ),
+            ("nonsense 15550004711", UNREADABLE),
+        ] {
+            assert_eq!(via(value), shown, "{value}");
         }
     }
 

@@ -7,6 +7,7 @@ use super::body::{check_accept, check_body, sdp_of};
 use super::receive::Party;
 use super::respond::{ACCEPT, ALLOW, Extra, add_fields, add_record_route, begin, opening, reply_flow};
 use super::{Call, CallEvent, CallInfo, CallKey, CallTimer, Caller, Endpoint, Output, Phase, RING_LIMIT, Waiting};
+use crate::secret::with_numbers_masked;
 use crate::telephony::sip::admission;
 use crate::telephony::sip::dialog::Dialog;
 use crate::telephony::sip::digest::{Protection, Refused};
@@ -254,7 +255,7 @@ impl Endpoint {
         let trunk = self.trunks.get(trunk);
         CallInfo {
             key: CallKey(key),
-            call_id: request.call_id().to_owned(),
+            call_id: with_numbers_masked(request.call_id()),
             trunk: trunk.map(|trunk| trunk.name.clone()).unwrap_or_default(),
             dialplan,
             caller: caller(request, trunk.is_some_and(|trunk| trunk.trusts_caller_id)),

@@ -47,7 +47,7 @@ impl fmt::Debug for Caller {
 pub struct CallInfo {
     /// Its key in commands and events.
     pub key: CallKey,
-    /// Call-ID, for logs and call records.
+    /// Call-ID, for logs and lists of calls: what may be a telephone number in it is masked.
     pub call_id: String,
     /// The trunk it came over.
     pub trunk: String,

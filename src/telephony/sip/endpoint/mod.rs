@@ -65,6 +65,7 @@ use super::trace;
 use super::transaction::{Clients, Fingerprint, Fingerprints, Servers, Timer, Wire};
 use super::transport::Flow;
 use super::trunk::{Trunks, Unserved};
+use crate::secret::with_numbers_masked;
 use crate::table::give_room_back;
 
 /// Limits and manners of the endpoint.
@@ -359,7 +360,11 @@ impl Endpoint {
             Some(trunk) => self.admission.release(trunk),
             None => self.release_guest(now, call.flow.remote.ip()),
         }
-        tracing::debug!(call.id = call.dialog.call_id, ?event, "call ended");
+        tracing::debug!(
+            call.id = with_numbers_masked(&call.dialog.call_id),
+            ?event,
+            "call ended"
+        );
         self.emit(key, event);
     }
 
