@@ -112,7 +112,7 @@ impl Endpoint {
 
     /// The value of our Contact for a peer on `flow`.
     pub(super) fn contact(&self, flow: &Flow) -> String {
-        let address = self.public_address(flow);
+        let address = host_and_port(self.public_address(flow));
         match flow.transport {
             Transport::Udp => format!("<sip:{address}>"),
             Transport::Tcp => format!("<sip:{address};transport=tcp>"),
@@ -217,6 +217,15 @@ fn stamped(value: &str, flow: &Flow) -> String {
         let _ = write!(text, ", {}", vias.rest());
     }
     text
+}
+
+/// An address as it stands in a URI or a Via. A connection of ours that is not made yet has no port: none is written then,
+/// since a port of 0 is none (what comes back comes over the connection).
+pub(super) fn host_and_port(address: SocketAddr) -> String {
+    match address.port() {
+        0 => Host::Ip(address.ip()).to_string(),
+        _ => address.to_string(),
+    }
 }
 
 /// Where an answer goes (section 18.2.2, RFC 3581 section 4): over the same connection, or as a datagram to the address

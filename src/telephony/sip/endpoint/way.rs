@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Endpoint;
+use super::respond::host_and_port;
 use crate::telephony::sip::message::Host;
 use crate::telephony::sip::transaction::{Clients, Outgoing};
 use crate::telephony::sip::transport::{Channel, Flow, Transport};
@@ -46,7 +47,7 @@ pub(super) struct Prepared {
 
 impl Endpoint {
     pub(super) fn via(&self, flow: &Flow, branch: u64) -> String {
-        let address = self.public_address(flow);
+        let address = host_and_port(self.public_address(flow));
         format!(
             "SIP/2.0/{} {address};branch={};rport",
             flow.transport,
