@@ -1,7 +1,9 @@
 //! SIPp, a telephone that nobody here wrote, plays the scenarios of `tests/sipp/` against the real program.
 
+use std::thread;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use passline::call::phone::{Dialling, PhoneError};
 use passline::secret::Secret;
 use passline::telephony::sip::Credentials;
@@ -9,7 +11,7 @@ use passline::telephony::sip::Credentials;
 use crate::support::caller::Caller;
 use crate::support::database::Database;
 use crate::support::server::{House, Server, Settings};
-use crate::support::sipp;
+use crate::support::{sipp, wait_for};
 
 fn served(settings: &Settings<'_>, test: impl FnOnce(&Server)) {
     let house = House::empty(settings);
@@ -120,6 +122,50 @@ fn full_house_is_503_for_options_too() {
     );
 }
 
+/// What a dispatcher hears from a node that is being stopped, while its last call goes on.
+#[test]
+fn draining_house_is_503() {
+    let house = House::empty(&Settings::default());
+    let mut server = house.serve();
+    let mut last = Caller::dial(&server);
+    last.hear_something();
+    server.signal(Signal::SIGTERM);
+    wait_for("draining", Duration::from_secs(10), || {
+        (server.page("/health/ready").0 == 503).then_some(())
+    });
+    for (address, transport) in [(server.udp, "u1"), (server.tcp.expect("TCP"), "t1")] {
+        sipp::run("full_house_is_503_for_options_too", address, "127.0.4.8", transport);
+    }
+    last.hang_up();
+    assert!(server.wait().success());
+}
+
+/// The program answers within milliseconds: it is held until the CANCEL is there too. Should it win all the same, it is
+/// tried again.
+#[test]
+fn cancelled_call_is_487() {
+    let house = House::empty(&Settings::default());
+    let mut server = house.serve();
+    for (address, transport) in [(server.udp, "u1"), (server.tcp.expect("TCP"), "t1")] {
+        let attempt = || {
+            server.signal(Signal::SIGSTOP);
+            thread::scope(|scope| {
+                let playing = scope.spawn(|| sipp::try_run("cancelled_call_is_487", address, "127.0.4.9", transport));
+                thread::sleep(Duration::from_millis(400));
+                server.signal(Signal::SIGCONT);
+                playing.join().expect("it runs")
+            })
+        };
+        let played = std::iter::repeat_with(attempt).take(10).find_map(Result::ok);
+        let played = played.expect("a CANCEL in time");
+        assert_eq!(played.count("SIP/2.0 487"), 1, "{transport}: acknowledged at once");
+    }
+    server.wait_for_log("reason=\"cancelled\"");
+    // A call that won is not acknowledged: nobody waits for its end.
+    server.signal(Signal::SIGKILL);
+    server.wait();
+}
+
 #[test]
 fn digits_by_info_in_both_bodies() {
     let house = House::new(&Settings::default());
@@ -210,6 +256,7 @@ fn calls_go_on_through_what_networks_and_callers_do() {
             "late_offer_without_answer_is_hung_up_over_the_route",
             "lower_cseq_is_500",
             "merged_request_is_482",
+            "offer_while_ours_is_open_is_491",
             "reinvite_stands_for_a_lost_ack",
             "repeated_invite_is_absorbed",
         ],

@@ -237,7 +237,7 @@ fn assert_none(wrong: &[String]) {
 
 /// Messages whose answers `rsip` cannot read: they copy what it cannot read in the request, as they must, or cannot copy what
 /// is not there.
-const UNREADABLE: [&str; 6] = ["badaspec", "insuf", "intmeth", "scalar02", "unksm2", "wsinv"];
+const UNREADABLE: [&str; 7] = ["badaspec", "badvers", "insuf", "intmeth", "scalar02", "unksm2", "wsinv"];
 
 #[test]
 fn messages_of_rfc_4475_get_what_they_deserve_over_udp() {

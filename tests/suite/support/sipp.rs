@@ -28,18 +28,23 @@ impl Played {
 /// when it fails, and over a message of the server that does not stand before the second opinion. `transport` is `u1`
 /// or `t1`.
 pub(crate) fn run(scenario: &str, server: SocketAddr, from: &str, transport: &str) -> Played {
+    try_run(scenario, server, from, transport).unwrap_or_else(|failure| panic!("{scenario} failed: {failure}"))
+}
+
+/// The same, where the outcome may be another one.
+pub(crate) fn try_run(scenario: &str, server: SocketAddr, from: &str, transport: &str) -> Result<Played, String> {
     let file = root().join(format!("tests/sipp/{scenario}.xml"));
     let folder = sipp(
         server,
         from,
         &["-sf", &file.to_string_lossy(), "-m", "1", "-t", transport, "-trace_msg"],
-    );
+    )?;
     let received = received(&folder);
     assert!(!received.is_empty(), "{scenario}: SIPp writes down what it receives");
     received
         .iter()
         .for_each(|message| second_opinion::check_emitted(message));
-    Played { received }
+    Ok(Played { received })
 }
 
 /// Places many calls with the caller that SIPp has built in.
@@ -48,7 +53,8 @@ pub(crate) fn load(server: SocketAddr, from: &str, calls: &str, per_second: &str
         server,
         from,
         &["-sn", "uac", "-m", calls, "-r", per_second, "-d", "500", "-t", "u1"],
-    );
+    )
+    .unwrap_or_else(|failure| panic!("{failure}"));
 }
 
 /// The messages in the trace: `UDP message received [447] bytes :`, an empty line, and that many bytes.
@@ -82,7 +88,7 @@ fn received(folder: &TempDir) -> Vec<Vec<u8>> {
     messages
 }
 
-fn sipp(server: SocketAddr, from: &str, arguments: &[&str]) -> TempDir {
+fn sipp(server: SocketAddr, from: &str, arguments: &[&str]) -> Result<TempDir, String> {
     let folder = tempfile::tempdir().expect("a folder");
     let output = Command::new("sipp")
         .current_dir(folder.path())
@@ -104,15 +110,15 @@ fn sipp(server: SocketAddr, from: &str, arguments: &[&str]) -> TempDir {
         .output()
         .expect("sipp is installed: scripts/setup test");
     if output.status.success() {
-        return folder;
+        return Ok(folder);
     }
     let mut traces = String::new();
     for entry in std::fs::read_dir(folder.path()).expect("a folder") {
         traces += &std::fs::read_to_string(entry.expect("an entry").path()).unwrap_or_default();
     }
-    panic!(
-        "{arguments:?} failed ({}):\n{}\n{traces}",
+    Err(format!(
+        "{arguments:?} ended with {}:\n{}\n{traces}",
         output.status,
         String::from_utf8_lossy(&output.stdout)
-    );
+    ))
 }

@@ -122,17 +122,17 @@ impl Message {
             defect,
             has_version,
         } = parse_start(&head[..first])?;
-        let (fields, fault) = index_fields(&head, first);
+        let index = index_fields(&head, first);
         let defect = defect
-            .or(fault)
+            .or(index.defect)
             .or(strays.control.then_some(Defect::Control))
             .or((!valid).then_some(Defect::Encoding))
             .or(end.is_none().then_some(Defect::Unfinished));
-        let is_clear = end.is_some() && has_version && !strays.line_end && fault != Some(Defect::Limit);
+        let is_clear = end.is_some() && has_version && !strays.line_end && index.is_whole;
         Ok(Self {
             start,
             head,
-            fields,
+            fields: index.fields,
             body: body.to_vec(),
             size: bytes.len(),
             defect,
@@ -210,7 +210,7 @@ impl Message {
 
     /// How many bytes of body follow this head in a byte stream; `None` when that cannot be known: a length that is signed,
     /// doubled with two values or missing before a body, a bare CR or LF (which others may or may not take for the end of a
-    /// line), a head beyond the limits, or something else than SIP.
+    /// line), more fields than are looked at, or a start line that does not say that it is SIP.
     pub(in crate::telephony::sip) fn length_in_stream(&self) -> Option<usize> {
         let mut length = None;
         for value in self.fields(Name::ContentLength) {
@@ -345,11 +345,19 @@ fn parse_request_line(line: &str) -> Result<StartLine, ParseError> {
     })
 }
 
+/// The fields of a head.
+struct Index {
+    fields: Vec<Field>,
+    defect: Option<Defect>,
+    /// Whether there were no more than are looked at.
+    is_whole: bool,
+}
+
 /// Finds name and value of each field; a line that begins with white space belongs to the line before it, and is lost
 /// with it: a value must not run over a line of its own, it is copied into answers.
-fn index_fields(head: &str, start_line_end: usize) -> (Vec<Field>, Option<Defect>) {
+fn index_fields(head: &str, start_line_end: usize) -> Index {
     let mut fields: Vec<Field> = Vec::with_capacity(16);
-    let mut defect = None;
+    let (mut defect, mut is_whole) = (None, true);
     let mut is_after_field = false;
     let mut position = start_line_end + 2;
     while position < head.len() {
@@ -367,7 +375,8 @@ fn index_fields(head: &str, start_line_end: usize) -> (Vec<Field>, Option<Defect
             Some(Defect::Field)
         };
         defect = defect.or(fault);
-        if fault == Some(Defect::Limit) {
+        if fault == Some(Defect::Limit) && fields.len() == MAX_FIELDS {
+            is_whole = false;
             break;
         }
         position = end + 2;
@@ -377,7 +386,11 @@ fn index_fields(head: &str, start_line_end: usize) -> (Vec<Field>, Option<Defect
         let start = field.value.start + (value.len() - value.trim_start_matches([' ', '\t', '\r', '\n']).len());
         field.value = start..start + trim(value).len();
     }
-    (fields, defect)
+    Index {
+        fields,
+        defect,
+        is_whole,
+    }
 }
 
 fn unfold(fields: &mut [Field], end: usize) -> Option<Defect> {
