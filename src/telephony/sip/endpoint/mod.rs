@@ -24,7 +24,7 @@
 //! | `respond` | making answers |
 //! | `deadlines` | timers of calls |
 //!
-//! Left out on purpose, with the place where they belong: session timers (a `CallTimer` and fields in `respond` and
+//! Left out on purpose, with the place where they belong: session timers (a `CallTimer` and fields in `commands` and
 //! `outgoing`), reliable provisional answers (`in_dialog` gets PRACK, `commands` holds 200 back), REFER (`in_dialog`),
 //! registration (an owner of client transactions beside calls), TLS (one more transport).
 
