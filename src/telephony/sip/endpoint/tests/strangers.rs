@@ -9,6 +9,7 @@ use crate::telephony::sip::digest::{Credentials, answer};
 use crate::telephony::sip::message::{Method, Name};
 use crate::telephony::sip::transport::Transport;
 use crate::telephony::sip::trunk::Unserved;
+use crate::time::monotonic;
 
 const STRANGER: &str = "203.0.113.66:5060";
 
@@ -313,4 +314,75 @@ fn nothing_is_repeated_to_who_has_proved_nothing() {
     assert_eq!((sent.len(), sent[0].status()), (1, Some(481)));
     assert!(lab.pass(Duration::from_secs(60)).is_empty());
     assert_eq!(lab.endpoint.stats().transactions, 0);
+}
+
+/// The middle of what the answers to two questions take, asked in turn from an address that no trunk names.
+fn medians(trunk: &str, questions: [&str; 2]) -> [Duration; 2] {
+    let mut lab = Lab::with(&[("carrier", trunk)], Transport::Udp, EndpointConfig::default());
+    let flow = flow_from(Transport::Udp, STRANGER);
+    let mut times = [Vec::new(), Vec::new()];
+    for n in 0..600 {
+        // In turn first and second, since the first of two may pay for both.
+        for which in [n % 2, 1 - n % 2] {
+            lab.now += Duration::from_secs(1);
+            let text = questions[which]
+                .replace("z9hG4bK", &format!("z9hG4bK{n}-"))
+                .replace('\n', "\r\n");
+            let begin = monotonic();
+            let bytes = text.as_bytes();
+            lab.endpoint.handle(lab.now, Input::Received { flow, bytes });
+            let answered = std::iter::from_fn(|| lab.endpoint.poll_output()).count();
+            times[which].push(monotonic().duration_since(begin));
+            assert_eq!(answered, 1, "{text}");
+        }
+    }
+    times.map(|mut times| {
+        times.sort_unstable();
+        times[times.len() / 2]
+    })
+}
+
+/// A scanner has the network between him and us: what he could measure is far more than this allows.
+#[test]
+fn the_time_of_an_answer_tells_nothing() {
+    let trunk = super::support::TRUNK;
+    let digest = |name: &str, uri: &str| {
+        let value = format!(
+            "Digest username=\"{name}\", realm=\"r\", nonce=\"{}\", uri=\"{uri}\", qop=auth, nc=00000001, cnonce=\"c\", \
+             algorithm=MD5, response=\"{}\"",
+            "0".repeat(64),
+            "0".repeat(32)
+        );
+        invite("1").replace("Max-Forwards", &format!("Authorization: {value}\nMax-Forwards"))
+    };
+    let uri = "sip:100@198.51.100.1";
+    for (what, trunk, questions) in [
+        (
+            "a number that is served, and one that is not",
+            trunk,
+            [invite("1"), invite("1").replace("sip:100@", "sip:999@")],
+        ),
+        (
+            "a method that is served, and one that is not",
+            trunk,
+            [
+                request("OPTIONS", "1", 1, "", "", ""),
+                request("REGISTE", "1", 1, "", "", ""),
+            ],
+        ),
+        (
+            "a name that is known, and one that is not",
+            DIGEST,
+            [digest("u", uri), digest("x", uri)],
+        ),
+        (
+            "a number that is served, and one that is not, where a password is asked for",
+            DIGEST,
+            [invite("1"), invite("1").replace("sip:100@", "sip:999@")],
+        ),
+    ] {
+        let [one, other] = medians(trunk, [&questions[0], &questions[1]]);
+        let ratio = one.as_secs_f64() / other.as_secs_f64();
+        assert!((0.8..1.25).contains(&ratio), "{what}: {one:?} and {other:?}");
+    }
 }
