@@ -207,3 +207,25 @@ fn challenges_that_are_not_understood_are_not_answered() {
     assert!(answered("Digest realm=\"x\", nonce=\"n\", algorithm=MD5-sess").is_none());
     assert!(answered("Digest realm=\"x\", nonce=\"n\"").is_some_and(|text| !text.contains("qop")));
 }
+
+/// Both compute the same hashes. Where this is not so, one takes a fraction of the other.
+#[test]
+fn an_unknown_name_takes_as_long_as_a_known_one() {
+    let mut server = Server::new();
+    let challenges = server.challenge("carrier", "realm");
+    let names = ["carrier", "nobody!"].map(|name| respond(&challenges, name, "wrong"));
+    let mut times = [Vec::new(), Vec::new()];
+    for n in 0..1_000 {
+        for which in [n % 2, 1 - n % 2] {
+            let begin = monotonic();
+            assert_eq!(server.verify(1, &names[which]), Err(Refused::Wrong));
+            times[which].push(monotonic().duration_since(begin));
+        }
+    }
+    let [known, unknown] = times.map(|mut times| {
+        times.sort_unstable();
+        times[times.len() / 2]
+    });
+    let ratio = known.as_secs_f64() / unknown.as_secs_f64();
+    assert!((0.8..1.25).contains(&ratio), "{known:?} and {unknown:?}");
+}
