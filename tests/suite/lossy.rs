@@ -12,10 +12,8 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
-use passline::app::backstage;
 use passline::call::phone::{Dialling, Phone, PhoneEvent};
 use passline::digit::Digits;
-use passline::service::ImportProgress;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::runtime::Builder;
@@ -25,7 +23,7 @@ use tokio::task::JoinSet;
 use crate::support::database::Database;
 use crate::support::network::{FAR, Impairment, Line, NEAR};
 use crate::support::plain_caller::PlainCaller;
-use crate::support::server::{House, Server, Settings};
+use crate::support::server::{House, Server, Settings, import};
 
 /// A number and the pound key, and who that was.
 const FLOW: &str = r#"
@@ -111,18 +109,7 @@ fn house(numbers: &[String]) -> House {
     for (person, number) in numbers.iter().enumerate() {
         writeln!(people, "p{person},Person,{number},").expect("text");
     }
-    house.with_backstage(async |backstage, _| {
-        let report = backstage
-            .services
-            .import_users(
-                &backstage::command_line(),
-                std::io::Cursor::new(people),
-                |_: &ImportProgress| {},
-            )
-            .await
-            .expect("imported");
-        assert!(report.mistakes.is_empty(), "{:?}", report.mistakes);
-    });
+    house.with_backstage(async |backstage, _| import(backstage, people).await);
     // Only who has answers can be meant. They are never asked for, so that one hash is enough for all.
     let mut database = Database::open(&house.path().join("data/passline.db"));
     database.run(

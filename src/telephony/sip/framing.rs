@@ -196,6 +196,7 @@ mod tests {
         for head in [
             "OPTIONS sip:a SIP/2.0\nl: 0\n\n",
             "OPTIONS sip:a SIP/2.0\r\nl: 0\n\r\n",
+            "OPTIONS sip:a SIP/2.0\r\nl: 0\r\n\n",
             "OPTIONS sip:a SIP/2.0\nX: y\r\n\r\n",
             "OPTIONS sip:a\r\nl: 0\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -212,6 +213,16 @@ mod tests {
             [Frame::Unframable(many.into())],
             "the length is not among the fields that are read"
         );
+    }
+
+    /// Found by fuzzing: whole, the second empty line was seen first.
+    #[test]
+    fn of_two_empty_lines_the_first_ends_the_head_however_it_arrives() {
+        let stream = b"OPTIONS sip:a SIP/2.0\r\nl: 0\r\n\n\r\n";
+        let whole = frames(&mut Framer::default(), stream);
+        let mut framer = Framer::default();
+        let pieces: Vec<_> = stream.chunks(1).flat_map(|byte| frames(&mut framer, byte)).collect();
+        assert_eq!(whole, pieces);
     }
 
     #[test]

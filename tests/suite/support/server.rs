@@ -79,6 +79,20 @@ impl Settings<'_> {
     }
 }
 
+/// Imports people, as lines of CSV without a mistake.
+pub(crate) async fn import(backstage: &Backstage, people: String) {
+    let report = backstage
+        .services
+        .import_users(
+            &backstage::command_line(),
+            std::io::Cursor::new(people),
+            |_: &ImportProgress| {},
+        )
+        .await
+        .expect("imported");
+    assert!(report.mistakes.is_empty(), "{:?}", report.mistakes);
+}
+
 /// A folder with a configuration, trunks, flows and people.
 pub(crate) struct House {
     folder: TempDir,
@@ -89,17 +103,7 @@ impl House {
     pub(crate) fn new(settings: &Settings<'_>) -> Self {
         let house = Self::empty(settings);
         house.with_backstage(async |backstage, config| {
-            let people = settings.people().into_bytes();
-            let report = backstage
-                .services
-                .import_users(
-                    &backstage::command_line(),
-                    std::io::Cursor::new(people),
-                    |_: &ImportProgress| {},
-                )
-                .await
-                .expect("imported");
-            assert!(report.mistakes.is_empty(), "{:?}", report.mistakes);
+            import(backstage, settings.people()).await;
             for (target, account) in demo_data::people()
                 .expect("people")
                 .into_iter()
@@ -255,11 +259,14 @@ impl Server {
             stdout.read_to_string(&mut line).expect("text");
             line
         });
-        let line = first_line
-            .recv_timeout(Duration::from_secs(60))
-            .expect("the server starts");
-        let announced: serde_json::Value = serde_json::from_str(&line)
-            .unwrap_or_else(|_| panic!("{line}{}", fs::read_to_string(&log_file).unwrap_or_default()));
+        let line = first_line.recv_timeout(Duration::from_secs(60)).unwrap_or_default();
+        let Ok(announced) = serde_json::from_str::<serde_json::Value>(&line) else {
+            // Nobody else would end it.
+            let _ = child.kill();
+            let _ = child.wait();
+            let log = fs::read_to_string(&log_file).unwrap_or_default();
+            panic!("the server does not start: {line}{log}");
+        };
         let sip: Vec<&str> = announced["sip"]
             .as_array()
             .expect("a list")

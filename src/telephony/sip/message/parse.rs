@@ -261,7 +261,9 @@ pub(in crate::telephony::sip) struct HeadEnd {
 pub(in crate::telephony::sip) fn head_end(bytes: &[u8], from: usize) -> Option<HeadEnd> {
     let searched = bytes.get(from..)?;
     let proper = memchr::memmem::find(searched, b"\n\r\n");
-    let bare = memchr::memmem::find(&searched[..proper.unwrap_or(searched.len())], b"\n\n");
+    // The two may share a line end.
+    let before = proper.map_or(searched.len(), |at| at + 1);
+    let bare = memchr::memmem::find(&searched[..before], b"\n\n");
     let (at, length) = bare.map(|at| (at, 2)).or(proper.map(|at| (at, 3)))?;
     let line_end = from + at;
     let head = line_end - usize::from(line_end > 0 && bytes[line_end - 1] == b'\r');
