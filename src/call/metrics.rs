@@ -38,6 +38,7 @@ pub struct Metrics {
     digits: Counter,
     packets_lost: Counter,
     late_ticks: Counter<u64, AtomicU64>,
+    hosts_changed: Counter,
 }
 
 impl Default for Metrics {
@@ -51,6 +52,7 @@ impl Default for Metrics {
             digits: Counter::default(),
             packets_lost: Counter::default(),
             late_ticks: Counter::default(),
+            hosts_changed: Counter::default(),
         }
     }
 }
@@ -88,6 +90,11 @@ impl Metrics {
             "Times that RTP was a whole packet time late or more",
             self.late_ticks.clone(),
         );
+        registry.register(
+            "rtp_hosts_changed",
+            "Times that media came from another host in mid-call, after a silence",
+            self.hosts_changed.clone(),
+        );
     }
 
     /// A call has ended.
@@ -114,6 +121,11 @@ impl Metrics {
         };
         self.operations.get_or_create(&labels).inc();
         self.operation_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Media of a call comes from another host.
+    pub fn media_host_changed(&self) {
+        self.hosts_changed.inc();
     }
 
     /// A key was pressed.

@@ -449,6 +449,13 @@ impl<'a> Session<'a> {
                 self.tell(Input::HungUp);
                 return Some(Reason("media_lost"));
             }
+            MediaEvent::AnotherHost(host) => {
+                self.metrics.media_host_changed();
+                tracing::warn!(
+                    rtp.remote = %host,
+                    "the caller fell silent, and media comes from another host now; if it is none of the trunk's, name its media_networks"
+                );
+            }
             MediaEvent::PlaybackStopped(_)
             | MediaEvent::KeysSent
             | MediaEvent::SoundBegan(_)

@@ -1,5 +1,6 @@
 //! What a session is told, and what it tells.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -50,6 +51,9 @@ pub enum SoundDetection {
 pub struct SessionConfig {
     /// Networks that media must come from; empty for any.
     pub pinned: Arc<[IpNet]>,
+    /// The host that the signalling comes from, if known. Media may come from it without the SDP saying so, as it does from
+    /// behind a NAT.
+    pub signaller: Option<IpAddr>,
     /// Nothing received for this long, RTP or RTCP, gives [`MediaEvent::MediaLost`]. 30 s by default: longer than any
     /// outage that a caller waits for, and no phone stays silent so long without comfort noise or RTCP.
     pub media_timeout: Duration,
@@ -67,6 +71,7 @@ impl Default for SessionConfig {
     fn default() -> Self {
         Self {
             pinned: Arc::new([]),
+            signaller: None,
             media_timeout: Duration::from_secs(30),
             silence: Silence::default(),
             first_send: FirstSend::default(),
@@ -127,6 +132,8 @@ pub enum MediaEvent {
     KeysSent,
     /// Nothing was received for the media time-out. Told once; not while on hold.
     MediaLost,
+    /// Media comes from another host than before, though no re-INVITE said so: a fail-over, or a theft.
+    AnotherHost(IpAddr),
     /// Sound began in what is received (test phone).
     SoundBegan(Instant),
     /// Sound ended at this moment; told half a second later (test phone).

@@ -24,7 +24,7 @@ use tokio::sync::mpsc;
 
 use super::config::{Command, FirstSend, HeardAudio, MediaEvent, SessionConfig, SoundDetection};
 use super::keys::{KeyNews, Keys};
-use super::latch::Latch;
+use super::latch::{Admission, ControlLatch, Latch, Signalled};
 use super::outgoing::{Outgoing, Sent};
 use super::payload::{PayloadKind, PayloadMap};
 use super::playlist::OnKey;
@@ -73,8 +73,7 @@ pub struct Session {
     agreed: Negotiated,
     payloads: PayloadMap,
     latch: Latch,
-    /// Where RTCP was seen to come from, when it has a port of its own.
-    rtcp_source: Option<SocketAddr>,
+    control: ControlLatch,
     outgoing: Outgoing,
     incoming: ReceiveStream,
     keys: Keys,
@@ -103,8 +102,8 @@ impl Session {
         let agreed = bounded(agreed);
         Self {
             payloads: PayloadMap::new(&agreed),
-            latch: Latch::new(agreed.remote_rtp, config.pinned.clone(), first_tick),
-            rtcp_source: None,
+            latch: Latch::new(signalled(&agreed), config.pinned.clone(), config.signaller, first_tick),
+            control: ControlLatch::new(agreed.remote_rtcp),
             outgoing: Outgoing::new(&mut rng),
             incoming: ReceiveStream::new(CLOCK_RATE),
             keys: Keys::new(config.key_moment),
@@ -141,6 +140,7 @@ impl Session {
             self.handle_rtp(from, &packet, arrival);
         } else {
             self.stats.invalid += 1;
+            self.latch.show_life(from, arrival);
         }
     }
 
@@ -237,9 +237,16 @@ impl Session {
             self.handle_unknown(from, header, arrival);
             return;
         }
-        if !self.latch.admit(from, header, arrival) {
-            self.stats.strangers += 1;
-            return;
+        match self.latch.admit(from, header, arrival) {
+            Admission::Taken => {}
+            Admission::TakenFromAnotherHost => {
+                self.stats.host_changes = self.stats.host_changes.saturating_add(1);
+                self.tell(MediaEvent::AnotherHost(from.ip()));
+            }
+            Admission::TurnedAway => {
+                self.stats.strangers += 1;
+                return;
+            }
         }
         self.avoid_collision(header.ssrc);
         if !self.incoming.receive(header).is_accepted() {
@@ -285,6 +292,7 @@ impl Session {
     /// as those that keep a NAT open (RFC 6263 section 4.6).
     fn handle_unknown(&mut self, from: SocketAddr, header: &Header, arrival: Instant) {
         self.stats.unknown_payloads += 1;
+        self.latch.show_life(from, arrival);
         if self.latch.is_current(from)
             && self.incoming.ssrc() == Some(header.ssrc)
             && self.incoming.receive(header).is_accepted()
@@ -365,13 +373,12 @@ impl Session {
             self.stats.invalid += 1;
             return;
         };
-        if !self.latch.is_host(from.ip()) {
+        let is_of_stream = self.incoming.ssrc().is_some() && compound.ssrc() == self.incoming.ssrc();
+        if !self.control.admit(&self.latch, from, is_of_stream) {
             self.stats.strangers += 1;
             return;
         }
-        if !self.agreed.rtcp_mux {
-            self.rtcp_source = Some(from);
-        }
+        self.latch.show_life_of_host(from.ip(), arrival);
         self.show_life(arrival);
         let ours = self.outgoing.stream.ssrc();
         let theirs = self.reporter.receive(compound, ours, arrival, &mut self.stats);
@@ -472,19 +479,13 @@ impl Session {
         Some(Transmit { port, to, len })
     }
 
-    /// Multiplexed, or where it comes from, or where the SDP said, or one above RTP; always the host of the audio.
     fn rtcp_target(&self) -> Option<(Port, SocketAddr)> {
         self.agreed.remote_rtp?; // on hold in the old way: not even RTCP (RFC 3264 section 8.4)
         let rtp = self.latch.current()?;
         if self.agreed.rtcp_mux {
             return Some((Port::Rtp, rtp));
         }
-        let known = [self.rtcp_source, self.agreed.remote_rtcp]
-            .into_iter()
-            .flatten()
-            .find(|known| known.ip() == rtp.ip());
-        let above = || rtp.port().checked_add(1).map(|port| SocketAddr::new(rtp.ip(), port));
-        known.or_else(above).map(|to| (Port::Rtcp, to))
+        self.control.target(rtp).map(|to| (Port::Rtcp, to))
     }
 
     fn press(&mut self, digit: Digit, on: Duration, off: Duration) {
@@ -501,8 +502,8 @@ impl Session {
     fn reconfigure(&mut self, agreed: Negotiated, now: Instant) {
         let agreed = bounded(agreed);
         self.payloads = PayloadMap::new(&agreed);
-        self.latch.retarget(agreed.remote_rtp, now);
-        self.rtcp_source = None;
+        self.latch.retarget(signalled(&agreed), now);
+        self.control = ControlLatch::new(agreed.remote_rtcp);
         self.agreed = agreed;
         self.last_life = now;
         self.lost_told = false;
@@ -518,7 +519,7 @@ impl Session {
     /// No sign of life for the time-out, while the far end is meant to send. After comfort noise it is not (RFC 3389
     /// section 4): how long a caller may be silent is for the flow to say.
     fn watch_life(&mut self, now: Instant) {
-        if !self.agreed.direction.receives() || self.agreed.is_on_hold() || self.comfort {
+        if !signalled(&self.agreed).expects_media || self.comfort {
             self.last_life = now;
         } else if !self.lost_told && now.saturating_duration_since(self.last_life) >= self.config.media_timeout {
             self.lost_told = true;
@@ -540,6 +541,14 @@ fn bounded(agreed: Negotiated) -> Negotiated {
     Negotiated {
         packet_time: agreed.packet_time.clamp(MIN_PACKET_TIME, MAX_PACKET_TIME),
         ..agreed
+    }
+}
+
+/// On hold nothing need come, whichever way was agreed: a telephone that offers music often has none.
+fn signalled(agreed: &Negotiated) -> Signalled {
+    Signalled {
+        address: agreed.remote_rtp,
+        expects_media: agreed.direction.receives() && !agreed.is_on_hold(),
     }
 }
 

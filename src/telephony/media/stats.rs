@@ -40,6 +40,8 @@ pub struct SessionStats {
     pub remote: Option<SocketAddr>,
     /// Times that another source was believed.
     pub latch_changes: u32,
+    /// Those of them in mid-call that were to another host.
+    pub host_changes: u32,
     /// RTCP reports sent.
     pub rtcp_sent: u64,
     /// RTCP compound packets received and believed.

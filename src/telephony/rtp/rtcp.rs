@@ -232,6 +232,15 @@ impl<'a> Compound<'a> {
         }
         Ok(Self(datagram))
     }
+
+    /// Who reports: the SSRC of the SR or RR that comes first.
+    #[must_use]
+    pub fn ssrc(mut self) -> Option<u32> {
+        match self.next()? {
+            RtcpPacket::SenderReport { ssrc, .. } | RtcpPacket::ReceiverReport { ssrc, .. } => Some(ssrc),
+            RtcpPacket::Goodbye { .. } | RtcpPacket::Other => None,
+        }
+    }
 }
 
 impl<'a> Iterator for Compound<'a> {

@@ -1,9 +1,12 @@
 //! Attacks on RTP, and far ends that move (checklist 4.8 and section 5).
 
+use std::net::SocketAddr;
+
 use super::harness::{Bench, MS, REMOTE, agreed, playlist, socket, tone};
-use crate::telephony::media::{Command, PlaybackId, Port, SessionConfig};
+use crate::telephony::media::{Command, MAX_PACKET_LEN, MediaEvent, PlaybackId, Port, SessionConfig};
 use crate::telephony::rtp::Header;
 use crate::telephony::rtp::rtcp::{MAX_LEN, Report};
+use crate::telephony::sdp::{Direction, Negotiated};
 
 const STRANGER: &str = "198.51.100.66:6666";
 
@@ -33,13 +36,127 @@ fn forged_packets_from_elsewhere_redirect_nothing_and_press_no_key() {
 
 #[test]
 fn a_far_end_behind_a_nat_is_followed() {
-    let mut bench = Bench::new();
+    let mut bench = Bench::with(SessionConfig::default(), agreed("10.1.2.3:30000"));
     for _ in 0..6 {
         bench.receive_from("203.0.113.5:61000", 0, &[0xff; 160]);
         bench.tick();
     }
     assert_eq!(bench.tick().expect("a packet").to, socket("203.0.113.5:61000"));
-    assert_eq!(bench.session.stats().latch_changes, 1);
+    let stats = bench.session.stats();
+    assert_eq!((stats.latch_changes, stats.host_changes), (1, 0));
+}
+
+/// Nothing is sent for a while: on hold, in a pause with comfort noise, with a packet now and then that keeps a NAT open.
+#[test]
+fn whoever_streams_while_the_caller_is_silent_hears_nothing() {
+    type Sign = fn(&mut Bench);
+    let signs: [(&str, Sign); 5] = [
+        ("on hold, nothing", |_| {}),
+        ("comfort noise", |bench| bench.receive(13, &[60])),
+        ("a payload that nobody knows", |bench| bench.receive(126, &[])),
+        ("a STUN binding indication", |bench| {
+            let datagram = [
+                0, 0x11, 0, 0, 0x21, 0x12, 0xa4, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+            ];
+            bench
+                .session
+                .handle_datagram(Port::Rtp, socket(REMOTE), &datagram, bench.now);
+        }),
+        ("RTCP", |bench| {
+            let report = [0x80, 201, 0, 1, 0, 0, 0, 77];
+            bench
+                .session
+                .handle_datagram(Port::Rtcp, socket("192.0.2.9:30001"), &report, bench.now);
+        }),
+    ];
+    for (at, (name, sign)) in signs.into_iter().enumerate() {
+        let mut bench = Bench::new();
+        bench.receive(0, &[0xff; 160]);
+        if at == 0 {
+            bench.command(Command::Reconfigure(Box::new(Negotiated {
+                direction: Direction::Inactive,
+                ..agreed(REMOTE)
+            })));
+        }
+        for n in 0..600u16 {
+            if n % 95 == 0 {
+                sign(&mut bench);
+            }
+            let header = Header {
+                sequence: n,
+                ssrc: 9,
+                ..Header::default()
+            };
+            bench.receive_packet(STRANGER, &header, &[0xff; 160]);
+            bench.tick();
+        }
+        bench.command(Command::Reconfigure(Box::new(agreed(REMOTE))));
+        let stats = bench.session.stats();
+        assert_eq!((stats.strangers, stats.latch_changes), (600, 0), "{name}");
+        assert_eq!(bench.tick().expect("a packet").to, socket(REMOTE), "{name}");
+    }
+}
+
+#[test]
+fn another_host_in_mid_call_is_told_and_the_caller_takes_the_audio_back() {
+    let mut bench = Bench::new();
+    bench.receive(0, &[0xff; 160]);
+    bench.ticks(102);
+    for n in 0..25 {
+        bench.receive_packet(
+            STRANGER,
+            &Header {
+                sequence: n,
+                ssrc: 9,
+                ..Header::default()
+            },
+            &[0xff; 160],
+        );
+        bench.tick();
+    }
+    let stranger = socket(STRANGER);
+    assert_eq!(bench.tick().expect("a packet").to, stranger);
+    assert_eq!(bench.events(), [MediaEvent::AnotherHost(stranger.ip())]);
+    for _ in 0..5 {
+        bench.receive(0, &[0xff; 160]);
+        bench.tick();
+    }
+    assert_eq!(bench.tick().expect("a packet").to, socket(REMOTE));
+    assert_eq!(bench.events(), [MediaEvent::AnotherHost(socket(REMOTE).ip())]);
+    assert_eq!(bench.session.stats().host_changes, 2);
+}
+
+/// Where our next report goes.
+fn reports_to(bench: &mut Bench) -> SocketAddr {
+    let mut buffer = [0; MAX_PACKET_LEN];
+    for _ in 0..400 {
+        bench.tick();
+        if let Some(transmit) = bench.session.poll_rtcp(bench.now, &mut buffer) {
+            return transmit.to;
+        }
+    }
+    panic!("eight seconds without a report");
+}
+
+#[test]
+fn our_reports_go_where_those_about_the_stream_come_from_and_no_stray_one_moves_them() {
+    let mut bench = Bench::new();
+    let report = |bench: &mut Bench, from: &str, ssrc: u8| {
+        let bytes = [0x80, 201, 0, 1, 0, 0, 0, ssrc];
+        bench
+            .session
+            .handle_datagram(Port::Rtcp, socket(from), &bytes, bench.now);
+    };
+    report(&mut bench, "192.0.2.9:9", 77);
+    bench.receive(0, &[0xff; 160]);
+    report(&mut bench, "192.0.2.9:9", 78);
+    report(&mut bench, STRANGER, 77);
+    assert_eq!(reports_to(&mut bench), socket("192.0.2.9:30001"));
+    let stats = bench.session.stats();
+    assert_eq!((stats.rtcp_received, stats.strangers), (0, 3));
+    report(&mut bench, "192.0.2.9:7777", 77);
+    assert_eq!(reports_to(&mut bench), socket("192.0.2.9:7777"));
+    assert_eq!(bench.session.stats().rtcp_received, 1);
 }
 
 #[test]
