@@ -9,7 +9,7 @@
 //! | 5 | credentials again, with another number, another body, a lower count, a nonce of another trunk, auth-int | refused, and told apart by nobody | [`credentials_count_once`]; `digest` |
 //! | 6 | BYE, CANCEL, re-INVITE, INFO, REFER, UPDATE from a stranger, from another trunk, with guessed tags | 403, 481; the call goes on | [`forged_requests_and_packets_leave_a_call_alone`]; `endpoint::tests::{in_dialog, limits}` |
 //! | 7 | SDP: 1,000 media lines, an attribute of 60 kB, port 0, a port of ours, a third party, multicast, another network | refused, or no packet before that host was heard | [`media_goes_to_nobody_who_did_not_ask`]; `sdp::address` |
-//! | 8 | RTP from elsewhere with the right and a wrong SSRC, keys and audio; RTCP BYE | no key counts, no sound goes elsewhere, the call goes on | [`forged_requests_and_packets_leave_a_call_alone`]; `media::latch`, `media::tests::latching` |
+//! | 8 | RTP from elsewhere with the right and a wrong SSRC, keys and audio; RTCP BYE | no key counts, no sound goes elsewhere, the call goes on | [`forged_requests_and_packets_leave_a_call_alone`]; `stolen_audio`, `media::latch`, `media::tests::latching` |
 //! | 9 | a person's number in From and P-Asserted-Identity | asked for ID and answers like everybody | [`forged_requests_and_packets_leave_a_call_alone`]; `endpoint::tests::incoming` |
 //! | 10 | enumeration by keypad, locking out on purpose, hanging up before the lock counts, two calls for one person, 200 keys at once, `*` and A to D, keys in the wrong state | the same prompts and delays; each round is charged before it is asked; keys are dropped or counted, never a harm | [`two_hundred_keys_at_once_do_no_harm`]; `calls::an_unknown_number_hears_what_everybody_hears`, `crash`, `identity::lockout`, `service::tests::{lockout, visit}`, `dialplan::interpreter` |
 //! | 11 | INFO bodies, events, credentials, SDES keys and numbers at the loudest log level | in no file, log, record, recording or metric | `canary`; `endpoint::tests::leaks`, `trace` |
@@ -40,15 +40,6 @@ fn house() -> House {
         trunk: Some(TRUNK),
         ..Settings::default()
     })
-}
-
-/// A number of the metrics.
-fn metric(server: &Server, name: &str) -> u64 {
-    let page = server.page("/metrics").1;
-    let value = page
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
-    value.unwrap_or_else(|| panic!("no {name} in {page}"))
 }
 
 /// Runs a scanner against the server and gives what it says; some of them never end when they hear nothing.
@@ -162,7 +153,7 @@ fn a_flood_of_strangers_leaves_calls_and_honest_callers_alone() {
     assert!(report.lost * 50 <= report.received, "{report:?}");
     server.wait_until_idle();
     crate::support::wait_for("the count", std::time::Duration::from_secs(10), || {
-        (metric(&server, "passline_sip_messages_throttled_total") > 1_000).then_some(())
+        (server.metric("passline_sip_messages_throttled_total") > 1_000).then_some(())
     });
 }
 

@@ -10,5 +10,6 @@ mod crash;
 mod faults;
 mod lossy;
 mod sipp;
+mod stolen_audio;
 mod support;
 mod torture;

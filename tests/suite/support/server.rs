@@ -316,6 +316,15 @@ impl Server {
         )
     }
 
+    /// A number of the metrics.
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        let page = self.page("/metrics").1;
+        let value = page
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        value.unwrap_or_else(|| panic!("no {name} in {page}"))
+    }
+
     /// The live calls.
     pub(crate) fn calls(&self) -> Vec<serde_json::Value> {
         serde_json::from_str(&self.page("/calls").1).expect("a JSON list")
