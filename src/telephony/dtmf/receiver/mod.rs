@@ -1,0 +1,246 @@
+//! Telephone events received (RFC 4733 section 2.5.2): every press once, on its first packet.
+//!
+//! ```text
+//!  RTP time   0     160    320    480    640                      1440
+//!  packets    D160  D320   D480   D640E  D640E  D640E   (audio)   D160 ...
+//!             │                   │                               │
+//!             Pressed  Held Held  Released                        Pressed
+//! ```
+//!
+//! An event is one by SSRC, timestamp and code. What the field does to that rule, and what is made of it:
+//!
+//! | seen | taken as |
+//! |---|---|
+//! | all end packets lost, or never sent | the next press ends the one before; nothing waits for an end |
+//! | timestamp moves with every packet | same press while sequence numbers are neighbours and the duration grows |
+//! | long key: new timestamp at old one + duration, no marker | the next segment of the same press (2.5.1.3) |
+//! | duration wraps under the same timestamp | same press |
+//! | second press under the same timestamp, duration small again | a new press |
+//! | packet from before the newest one | belongs to a press already told, or is a press that was overtaken |
+//! | only an end packet arrives | a press |
+//! | marker missing, or end packets of another duration | nothing depends on them |
+//!
+//! A key is up with its first end packet, with the next press, or after [`SILENT_PACKETS`] packet times without a sign of
+//! it ([`EventReceiver::poll_silence`]). What comes of it later is still the same press.
+
+use std::time::{Duration, Instant};
+
+use zeroize::Zeroize as _;
+
+use super::EventPacket;
+use crate::digit::Digit;
+use crate::telephony::rtp::Header;
+
+/// Presses that late packets are compared with.
+const REMEMBERED: usize = 4;
+/// Packets apart that count as neighbours: two may be lost between them. A press of 40 ms takes at least four.
+const NEIGHBOURS: u16 = 3;
+/// A moving timestamp moves by a packet time; three packets of 60 ms at most.
+const MAX_MOVE: u32 = 3 * 480;
+/// What a moving timestamp moves by per packet, as long as that has not been seen: 20 ms.
+const USUAL_MOVE: u32 = 160;
+/// From here on a duration is close enough to its limit to wrap or to be continued in a segment.
+const NEAR_LIMIT: u16 = 0xe000;
+/// After this much time sequence numbers no longer tell what came first: they wrap after 11 minutes.
+const FORGET_ORDER: Duration = Duration::from_secs(30);
+
+/// A key that was not heard of for this many packet times is up: all its end packets were lost, or never sent.
+pub const SILENT_PACKETS: u32 = 3;
+
+/// What an event packet meant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum KeyUpdate {
+    /// A key went down. The key before it is up, whether or not that was told.
+    Pressed(Digit),
+    /// A key was pressed and is up again: its packets were overtaken by those of a later one, which nothing changes for.
+    Overtaken(Digit),
+    /// The key is still down.
+    Held(Digit),
+    /// The key went up.
+    Released(Digit),
+}
+
+/// Turns event packets into presses.
+#[derive(Clone, Debug, Default)]
+pub struct EventReceiver {
+    /// Newest last.
+    presses: [Option<Press>; REMEMBERED],
+}
+
+#[derive(Clone, Debug)]
+struct Press {
+    digit: Digit,
+    ssrc: u32,
+    first_timestamp: u32,
+    /// Of the last segment, or of the last packet if it moves.
+    timestamp: u32,
+    first_sequence: u16,
+    sequence: u16,
+    /// The longest seen in this segment.
+    duration: u16,
+    /// An end packet came.
+    ended: bool,
+    /// It was told that the key is up.
+    released: bool,
+    /// By how much the timestamp moves per packet, if it does.
+    move_per_packet: u32,
+    seen_at: Instant,
+}
+
+impl EventReceiver {
+    /// Takes a packet of the telephone-event payload type that the sequence check accepted. Codes above 15 (flash,
+    /// modem and fax tones) are no keys and ignored.
+    pub fn receive(&mut self, header: &Header, packet: EventPacket, now: Instant) -> Option<KeyUpdate> {
+        let digit = Digit::from_event(packet.event)?;
+        let Some(newest) = &mut self.presses[REMEMBERED - 1] else {
+            return self.press(digit, header, packet, now);
+        };
+        if newest.ssrc != header.ssrc {
+            return self.press(digit, header, packet, now);
+        }
+        let ahead = header.sequence.wrapping_sub(newest.sequence);
+        if ahead.cast_signed() <= 0 && now.saturating_duration_since(newest.seen_at) < FORGET_ORDER {
+            return self.receive_late(digit, header, packet, now);
+        }
+        if newest.is_continued_by(digit, header, packet, ahead) {
+            return newest.update(header, packet, now);
+        }
+        self.press(digit, header, packet, now)
+    }
+
+    fn press(&mut self, digit: Digit, header: &Header, packet: EventPacket, now: Instant) -> Option<KeyUpdate> {
+        self.presses.rotate_left(1);
+        self.presses[REMEMBERED - 1] = Some(Press::new(digit, header, packet, now));
+        Some(KeyUpdate::Pressed(digit))
+    }
+
+    /// A packet from before the newest one. If no press is known that it belongs to, all of its press was overtaken by
+    /// the next one: out of order is better than lost.
+    fn receive_late(&mut self, digit: Digit, header: &Header, packet: EventPacket, now: Instant) -> Option<KeyUpdate> {
+        if self.presses.iter().flatten().any(|press| press.covers(digit, header)) {
+            return None;
+        }
+        self.presses[0] = Some(Press::new(digit, header, packet, now));
+        self.presses[..REMEMBERED - 1].rotate_left(1);
+        Some(KeyUpdate::Overtaken(digit))
+    }
+
+    /// To be called from time to time: whether the key that was pressed last is up because nothing was heard of it.
+    pub fn poll_silence(&mut self, now: Instant, packet_time: Duration) -> Option<KeyUpdate> {
+        let newest = self.presses[REMEMBERED - 1].as_mut().filter(|press| !press.released)?;
+        if now.saturating_duration_since(newest.seen_at) <= packet_time * SILENT_PACKETS {
+            return None;
+        }
+        newest.released = true;
+        Some(KeyUpdate::Released(newest.digit))
+    }
+}
+
+impl Drop for EventReceiver {
+    fn drop(&mut self) {
+        for press in self.presses.iter_mut().flatten() {
+            press.digit.zeroize();
+        }
+    }
+}
+
+impl Press {
+    fn new(digit: Digit, header: &Header, packet: EventPacket, now: Instant) -> Self {
+        Self {
+            digit,
+            ssrc: header.ssrc,
+            first_timestamp: header.timestamp,
+            timestamp: header.timestamp,
+            first_sequence: header.sequence,
+            sequence: header.sequence,
+            duration: packet.duration,
+            ended: packet.end,
+            released: false,
+            move_per_packet: USUAL_MOVE,
+            seen_at: now,
+        }
+    }
+
+    /// Whether a packet that came `ahead` numbers after the last one of this press still belongs to it.
+    fn is_continued_by(&self, digit: Digit, header: &Header, packet: EventPacket, ahead: u16) -> bool {
+        if digit != self.digit {
+            return false;
+        }
+        let step = header.timestamp.wrapping_sub(self.timestamp);
+        if step == 0 {
+            return packet.end || self.is_grown_by(packet);
+        }
+        !header.marker && (self.is_next_segment(step, ahead) || self.is_moving(step, packet, ahead))
+    }
+
+    /// Same timestamp, no end bit: the duration grew, or it wrapped. One that is small again is another press.
+    fn is_grown_by(&self, packet: EventPacket) -> bool {
+        if self.ended {
+            return packet.duration > self.duration;
+        }
+        packet.duration >= self.duration || (self.duration >= NEAR_LIMIT && packet.duration < NEAR_LIMIT)
+    }
+
+    /// A segment begins exactly where the one before it stopped; when packets between them were lost, only a duration
+    /// near its limit tells.
+    fn is_next_segment(&self, step: u32, ahead: u16) -> bool {
+        let duration = u32::from(self.duration);
+        let seamless = ahead == 1 && step == duration;
+        let at_limit = self.duration >= NEAR_LIMIT && (duration..=0xffff).contains(&step);
+        !self.ended && (seamless || at_limit)
+    }
+
+    fn is_moving(&self, step: u32, packet: EventPacket, ahead: u16) -> bool {
+        let goes_on = if self.ended {
+            // Repeats of the end. One whose timestamp moved by more than its number explains is the end of a new press,
+            // all other packets of which were lost.
+            packet.end && packet.duration >= self.duration && step <= u32::from(ahead) * self.move_per_packet
+        } else {
+            packet.duration > self.duration || (packet.end && packet.duration == self.duration)
+        };
+        goes_on && ahead <= NEIGHBOURS && step <= MAX_MOVE
+    }
+
+    fn update(&mut self, header: &Header, packet: EventPacket, now: Instant) -> Option<KeyUpdate> {
+        let same_segment = header.timestamp == self.timestamp;
+        let wrapped = self.duration >= NEAR_LIMIT && packet.duration < NEAR_LIMIT && !packet.end;
+        self.duration = if same_segment && !wrapped {
+            self.duration.max(packet.duration)
+        } else {
+            packet.duration
+        };
+        let ahead = u32::from(header.sequence.wrapping_sub(self.sequence)).max(1);
+        if !same_segment && !self.ended {
+            self.move_per_packet = header.timestamp.wrapping_sub(self.timestamp) / ahead;
+        }
+        self.timestamp = header.timestamp;
+        self.sequence = header.sequence;
+        self.seen_at = now;
+        let is_repeat = self.ended && self.released;
+        self.ended |= packet.end;
+        if is_repeat {
+            return None;
+        }
+        if self.released || !self.ended {
+            // Down, or down again after an outage that was taken for its end.
+            return Some(KeyUpdate::Held(self.digit));
+        }
+        self.released = true;
+        Some(KeyUpdate::Released(self.digit))
+    }
+
+    /// Whether a late packet is one of this press: by its timestamp, or as a neighbour of its first packets.
+    fn covers(&self, digit: Digit, header: &Header) -> bool {
+        let since_first = header.timestamp.wrapping_sub(self.first_timestamp);
+        let within_time = since_first <= self.timestamp.wrapping_sub(self.first_timestamp);
+        let after_first = header
+            .sequence
+            .wrapping_sub(self.first_sequence.wrapping_sub(NEIGHBOURS));
+        let within_sequence = after_first <= self.sequence.wrapping_sub(self.first_sequence.wrapping_sub(NEIGHBOURS));
+        let moves = self.timestamp != self.first_timestamp;
+        self.digit == digit && self.ssrc == header.ssrc && (within_time || (moves && within_sequence))
+    }
+}
+
+#[cfg(test)]
+mod tests;
