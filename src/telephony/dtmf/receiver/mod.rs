@@ -18,6 +18,7 @@
 //! | second press under the same timestamp, duration small again | a new press |
 //! | packet from before the newest one | belongs to a press already told, or is a press that was overtaken |
 //! | only an end packet arrives | a press |
+//! | another SSRC in the middle of a key (fail-over, transfer) | same press while it had no end and lasts without a break |
 //! | marker missing, or end packets of another duration | nothing depends on them |
 //!
 //! A key is up with its first end packet, with the next press, or after [`SILENT_PACKETS`] packet times without a sign of
@@ -29,6 +30,7 @@ use zeroize::Zeroize as _;
 
 use super::EventPacket;
 use crate::digit::Digit;
+use crate::telephony::codec::CLOCK_RATE;
 use crate::telephony::rtp::Header;
 
 /// Presses that late packets are compared with.
@@ -43,6 +45,15 @@ const USUAL_MOVE: u32 = 160;
 const NEAR_LIMIT: u16 = 0xe000;
 /// After this much time sequence numbers no longer tell what came first: they wrap after 11 minutes.
 const FORGET_ORDER: Duration = Duration::from_secs(30);
+
+/// Another press of a key cannot come so soon after a packet of the one before: an end of 10 ms or more and a pause of 40 ms
+/// would have to lie between them, and two packets, as the first one of another SSRC is not taken.
+const NO_BREAK: Duration = Duration::from_millis(60);
+/// By how much less the duration of a key may have grown than time has passed: jitter. Of another press it has grown less by the
+/// pause at least, and by what was heard of the one before.
+const LATE: Duration = Duration::from_millis(50);
+/// By how much more: the packet before was late.
+const EARLY: Duration = Duration::from_millis(100);
 
 /// A key that was not heard of for this many packet times is up: all its end packets were lost, or never sent.
 pub const SILENT_PACKETS: u32 = 3;
@@ -96,6 +107,10 @@ impl EventReceiver {
             return self.press(digit, header, packet, now);
         };
         if newest.ssrc != header.ssrc {
+            if newest.lasts_under_another_ssrc(digit, header, packet, now) {
+                newest.follow_to(header, packet);
+                return newest.update(header, packet, now);
+            }
             return self.press(digit, header, packet, now);
         }
         let ahead = header.sequence.wrapping_sub(newest.sequence);
@@ -199,6 +214,32 @@ impl Press {
             packet.duration > self.duration || (packet.end && packet.duration == self.duration)
         };
         goes_on && ahead <= NEIGHBOURS && step <= MAX_MOVE
+    }
+
+    /// Sequence and timestamp begin anew with an SSRC (RFC 3550 section 5.1), so only time tells: either there was no break, or
+    /// the duration has grown by what has passed.
+    fn lasts_under_another_ssrc(&self, digit: Digit, header: &Header, packet: EventPacket, now: Instant) -> bool {
+        if digit != self.digit || self.ended {
+            return false;
+        }
+        let passed = now.saturating_duration_since(self.seen_at);
+        // Wraps with the duration.
+        let grown = packet.duration.wrapping_sub(self.duration);
+        let grown = Duration::from_secs(1) * u32::from(grown) / CLOCK_RATE;
+        let has_grown = grown + LATE >= passed && grown <= passed + EARLY;
+        passed <= NO_BREAK || (has_grown && !header.marker)
+    }
+
+    /// The stream goes on under another SSRC.
+    fn follow_to(&mut self, header: &Header, packet: EventPacket) {
+        self.ssrc = header.ssrc;
+        self.first_timestamp = header.timestamp;
+        self.timestamp = header.timestamp;
+        self.first_sequence = header.sequence;
+        self.sequence = header.sequence;
+        // A gateway that took over may count from its own beginning.
+        self.duration = packet.duration;
+        self.move_per_packet = USUAL_MOVE;
     }
 
     fn update(&mut self, header: &Header, packet: EventPacket, now: Instant) -> Option<KeyUpdate> {

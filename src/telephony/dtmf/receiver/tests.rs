@@ -21,9 +21,20 @@ impl Line {
 
     /// Payload type 101, SSRC 7; packets arrive 20 ms apart.
     fn send(&mut self, marker: bool, sequence: u16, timestamp: u32, payload: [u8; 4]) -> Option<KeyUpdate> {
+        self.send_as(7, marker, sequence, timestamp, payload)
+    }
+
+    fn send_as(
+        &mut self,
+        ssrc: u8,
+        marker: bool,
+        sequence: u16,
+        timestamp: u32,
+        payload: [u8; 4],
+    ) -> Option<KeyUpdate> {
         let [s1, s0] = sequence.to_be_bytes();
         let [t3, t2, t1, t0] = timestamp.to_be_bytes();
-        let mut datagram = vec![0x80, 101 | u8::from(marker) << 7, s1, s0, t3, t2, t1, t0, 0, 0, 0, 7];
+        let mut datagram = vec![0x80, 101 | u8::from(marker) << 7, s1, s0, t3, t2, t1, t0, 0, 0, 0, ssrc];
         datagram.extend(payload);
         let packet = Packet::parse(&datagram).expect("valid");
         self.arrived += 1;
@@ -394,4 +405,79 @@ fn a_press_half_an_hour_later_counts_whatever_its_sequence_number() {
         line.send(false, sequence + 1, 14_400_800, on(5, 320)),
         Some(KeyUpdate::Held(Digit::D5))
     );
+}
+
+/// Found in a review: a fail-over in the middle of a key made it two.
+#[test]
+fn another_ssrc_in_the_middle_of_a_key_is_one_press() {
+    // Counted on by who took over, after a break of up to three seconds; and from its own beginning, at once.
+    for (missed, duration, marker) in [(0, 480, false), (1, 640, false), (150, 24_480, false), (1, 160, true)] {
+        let mut line = Line::new();
+        assert_eq!(
+            line.presses(&[(true, 1, 800, on(5, 160)), (false, 2, 800, on(5, 320))]),
+            1
+        );
+        line.arrived += missed;
+        let mut send = |marker, sequence, payload| line.send_as(8, marker, sequence, 700_000, payload);
+        assert_eq!(
+            send(marker, 30_001, on(5, duration)),
+            Some(KeyUpdate::Held(Digit::D5)),
+            "{missed} packets missed"
+        );
+        assert_eq!(
+            send(false, 30_002, on(5, duration + 160)),
+            Some(KeyUpdate::Held(Digit::D5))
+        );
+        assert_eq!(
+            send(false, 30_003, end(5, duration + 320)),
+            Some(KeyUpdate::Released(Digit::D5))
+        );
+        assert_eq!(send(false, 30_004, end(5, duration + 320)), None);
+        line.arrived += 20;
+        assert_eq!(
+            line.send_as(8, true, 30_030, 704_000, on(5, 160)),
+            Some(KeyUpdate::Pressed(Digit::D5)),
+            "the next press"
+        );
+    }
+}
+
+#[test]
+fn a_long_key_that_wraps_in_a_change_of_ssrc_is_one_press() {
+    let mut line = Line::new();
+    line.send(true, 1, 800, on(5, 65_440));
+    line.arrived += 4;
+    assert_eq!(
+        line.send_as(8, false, 9, 0, on(5, 705)),
+        Some(KeyUpdate::Held(Digit::D5)),
+        "the next segment began at 65,535"
+    );
+}
+
+/// 40 ms and 40 ms, with all ends of the first press lost: as near to each other as two presses can be.
+#[test]
+fn a_second_press_under_another_ssrc_is_two_presses() {
+    // Told of: duration of the last packet of the first press, packets since, duration of the next press, marker.
+    for (heard, missed, next, marker) in [
+        (160, 3, 160, true),
+        (320, 3, 320, false),
+        (160, 4, 320, false),
+        (320, 20, 320, false),
+        (160, 100, 4_000, false),
+    ] {
+        let mut line = Line::new();
+        line.send(true, 1, 800, on(5, heard));
+        line.arrived += missed;
+        assert_eq!(
+            line.send_as(8, marker, 30_001, 700_000, on(5, next)),
+            Some(KeyUpdate::Pressed(Digit::D5)),
+            "{heard} {missed} {next}"
+        );
+    }
+    for (first, second) in [(end(5, 320), on(5, 480)), (on(5, 320), on(6, 480))] {
+        let mut line = Line::new();
+        line.send(true, 1, 800, first);
+        let update = line.send_as(8, false, 30_001, 700_000, second);
+        assert!(matches!(update, Some(KeyUpdate::Pressed(_))), "ended, or another key");
+    }
 }

@@ -246,3 +246,35 @@ fn fast_double_presses_both_ways_stay_two() {
     }
     assert_eq!(presses(&bench.events()), [Digit::D5; 2]);
 }
+
+/// A fail-over in the middle of a key: the audio and the event go on under another SSRC, whose first packet is not taken.
+#[test]
+fn a_key_that_lasts_over_a_change_of_ssrc_counts_once_and_the_next_one_as_well() {
+    for moment in [KeyMoment::Press, KeyMoment::Release] {
+        let config = SessionConfig {
+            key_moment: moment,
+            ..SessionConfig::default()
+        };
+        let mut bench = Bench::with(config, agreed(REMOTE));
+        bench.receive(0, &[0xff; 160]);
+        let send = |bench: &mut Bench, ssrc, timestamp, payload: [u8; 4]| {
+            bench.ssrc = ssrc;
+            bench.receive_event_at(timestamp, &payload);
+            bench.tick();
+        };
+        for duration in [160, 240] {
+            send(&mut bench, 77, 800, [5, 10, 0, duration]);
+        }
+        for duration in [0x0140_u16, 0x01e0, 0x0280] {
+            let [high, low] = duration.to_be_bytes();
+            send(&mut bench, 78, 9_000, [5, 10, high, low]);
+        }
+        for _ in 0..3 {
+            send(&mut bench, 78, 9_000, [5, 0x8a, 3, 0x20]);
+        }
+        send(&mut bench, 78, 12_000, [5, 10, 0, 160]);
+        send(&mut bench, 78, 12_000, [5, 0x8a, 1, 0x40]);
+        bench.ticks(20);
+        assert_eq!(presses(&bench.events()), [Digit::D5; 2], "{moment:?}");
+    }
+}
