@@ -120,6 +120,7 @@ fn agreed(remote: SocketAddr) -> Negotiated {
             payload: same(0),
         }],
         telephone_event: Some(same(101)),
+        redundancy: None,
         remote_rtp: Some(remote),
         remote_rtcp: Some(remote),
         rtcp_mux: true,

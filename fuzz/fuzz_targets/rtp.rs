@@ -34,6 +34,7 @@ fn agreed() -> Negotiated {
             })
             .to_vec(),
         telephone_event: Some(same(101)),
+        redundancy: Some(same(121)),
         remote_rtp: Some(SocketAddr::from(([192, 0, 2, 9], 30_000))),
         remote_rtcp: Some(SocketAddr::from(([192, 0, 2, 9], 30_001))),
         rtcp_mux: false,

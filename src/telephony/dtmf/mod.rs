@@ -8,7 +8,7 @@
 //!
 //! [`KeySender`] is the other side, for the test phone. Every type here hides which key it holds.
 //!
-//! Left out on purpose: tones in the audio (ITU-T Q.24) and redundancy by RFC 2198. Nothing here offers either.
+//! Left out on purpose: tones in the audio (ITU-T Q.24).
 
 mod event;
 pub mod info;

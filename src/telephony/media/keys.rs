@@ -23,8 +23,8 @@ pub(super) struct Keys {
     events: EventReceiver,
     merger: PressMerger,
     moment: KeyMoment,
-    /// Pressed, and to be counted when it goes up.
-    down: Option<Digit>,
+    /// Pressed, and to be counted when it goes up; with the last packet that told of it.
+    down: Option<(Digit, Header)>,
 }
 
 impl Keys {
@@ -40,7 +40,13 @@ impl Keys {
     /// Takes a telephone event.
     pub(super) fn event(&mut self, header: &Header, event: EventPacket, at: Instant) -> [Option<KeyNews>; 2] {
         let update = self.events.receive(header, event, at);
-        self.take(update, at)
+        self.take(update, header, at)
+    }
+
+    /// Takes a telephone event from a redundant block; see [`EventReceiver::receive_redundant`].
+    pub(super) fn redundant_event(&mut self, header: &Header, event: EventPacket, at: Instant) -> [Option<KeyNews>; 2] {
+        let update = self.events.receive_redundant(header, event, at);
+        self.take(update, header, at)
     }
 
     /// Takes a key that came by SIP INFO.
@@ -48,25 +54,29 @@ impl Keys {
         self.press(PressSource::Info, digit, at)
     }
 
-    /// Lets time pass: a key that nothing is heard of is up.
-    pub(super) fn tick(&mut self, now: Instant, packet_time: Duration) -> Option<KeyNews> {
+    /// Lets time pass: a key that nothing is heard of is up. Gives the last packet that told of it as well.
+    pub(super) fn tick(&mut self, now: Instant, packet_time: Duration) -> Option<(KeyNews, Header)> {
         self.events.poll_silence(now, packet_time)?;
-        self.release(now)
+        let (_, header) = self.down?;
+        Some((self.release(now)?, header))
     }
 
-    fn take(&mut self, update: Option<KeyUpdate>, at: Instant) -> [Option<KeyNews>; 2] {
+    fn take(&mut self, update: Option<KeyUpdate>, header: &Header, at: Instant) -> [Option<KeyNews>; 2] {
         match update {
             Some(KeyUpdate::Pressed(digit)) => match self.moment {
                 KeyMoment::Press => [Some(self.press(PressSource::Event, digit, at)), None],
                 KeyMoment::Release => {
                     let before = self.release(at);
-                    self.down = Some(digit);
+                    self.down = Some((digit, *header));
                     [before, Some(KeyNews::Sounding)]
                 }
             },
             Some(KeyUpdate::Overtaken(digit)) => [Some(self.press(PressSource::Event, digit, at)), None],
             Some(KeyUpdate::Held(digit)) => {
                 self.merger.held(PressSource::Event, digit, at);
+                if let Some((_, last)) = &mut self.down {
+                    *last = *header;
+                }
                 [Some(KeyNews::Sounding), None]
             }
             Some(KeyUpdate::Released(digit)) => {
@@ -78,7 +88,7 @@ impl Keys {
     }
 
     fn release(&mut self, at: Instant) -> Option<KeyNews> {
-        let digit = self.down.take()?;
+        let (digit, _) = self.down.take()?;
         Some(self.press(PressSource::Event, digit, at))
     }
 

@@ -13,6 +13,7 @@ pub(super) enum PayloadKind {
     Audio(Codec),
     TelephoneEvent,
     ComfortNoise,
+    Redundant,
     Unknown,
 }
 
@@ -21,6 +22,7 @@ pub(super) enum PayloadKind {
 pub(super) struct PayloadMap {
     codecs: [Option<(Codec, PayloadPair)>; MAX_CODECS],
     telephone_event: Option<PayloadPair>,
+    redundancy: Option<PayloadPair>,
 }
 
 impl PayloadMap {
@@ -32,6 +34,7 @@ impl PayloadMap {
         Self {
             codecs,
             telephone_event: negotiated.telephone_event,
+            redundancy: negotiated.redundancy,
         }
     }
 
@@ -66,11 +69,12 @@ impl PayloadMap {
         if let Some((codec, _)) = codec {
             return Some(PayloadKind::Audio(*codec));
         }
-        let is_event = self
-            .telephone_event
-            .as_ref()
-            .is_some_and(|payload| number(payload) == payload_type);
-        is_event.then_some(PayloadKind::TelephoneEvent)
+        let is_it =
+            |payload: &Option<PayloadPair>| payload.as_ref().is_some_and(|payload| number(payload) == payload_type);
+        if is_it(&self.telephone_event) {
+            return Some(PayloadKind::TelephoneEvent);
+        }
+        is_it(&self.redundancy).then_some(PayloadKind::Redundant)
     }
 }
 
@@ -96,6 +100,7 @@ mod tests {
                 },
             ],
             telephone_event: Some(pair(96, 101)),
+            redundancy: Some(pair(121, 121)),
             remote_rtp: None,
             remote_rtcp: None,
             rtcp_mux: false,
@@ -110,6 +115,7 @@ mod tests {
             (101, PayloadKind::TelephoneEvent),
             (96, PayloadKind::TelephoneEvent),
             (13, PayloadKind::ComfortNoise),
+            (121, PayloadKind::Redundant),
             (18, PayloadKind::Unknown),
         ] {
             assert_eq!(map.kind(number), kind, "{number}");

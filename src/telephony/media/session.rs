@@ -35,6 +35,7 @@ use super::stats::SessionStats;
 use crate::digit::Digit;
 use crate::telephony::codec::{CLOCK_RATE, Codec, samples_per};
 use crate::telephony::dtmf::{EventPacket, OVERTAKEN, OrderedPress, PressOrder, PressSource};
+use crate::telephony::rtp::redundancy::{Block, RedundantBlocks, RedundantPayload};
 use crate::telephony::rtp::{Header, Packet, ReceiveStream, rtcp};
 use crate::telephony::sdp::{MAX_PACKET_TIME, MIN_PACKET_TIME, Negotiated};
 
@@ -173,8 +174,8 @@ impl Session {
         let due = self.deadline;
         self.deadline = due + self.agreed.packet_time;
         self.watch_life(now);
-        if let Some(news) = self.keys.tick(now, self.agreed.packet_time) {
-            self.take_key(news, now, None);
+        if let Some((news, header)) = self.keys.tick(now, self.agreed.packet_time) {
+            self.take_key(news, now, Some(&header));
         }
         self.tell_keys(now);
         let ended = self.sound.as_mut().and_then(|sound| sound.tick(now));
@@ -231,9 +232,35 @@ impl Session {
     // ---- receiving ----
 
     fn handle_rtp(&mut self, from: SocketAddr, packet: &Packet<'_>, arrival: Instant) {
+        if self.payloads.kind(packet.header.payload_type) != PayloadKind::Redundant {
+            return self.handle_payload(from, packet, RedundantBlocks::default(), arrival);
+        }
+        let Ok(RedundantPayload { primary, redundant }) = RedundantPayload::parse(packet.payload) else {
+            self.stats.invalid += 1;
+            return self.latch.show_life(from, arrival);
+        };
+        let header = Header {
+            payload_type: primary.payload_type,
+            ..packet.header
+        };
+        let packet = Packet {
+            header,
+            payload: primary.payload,
+        };
+        self.handle_payload(from, &packet, redundant, arrival);
+    }
+
+    /// Takes a packet that is what it would be without redundancy, and what it repeats of packets before.
+    fn handle_payload(
+        &mut self,
+        from: SocketAddr,
+        packet: &Packet<'_>,
+        redundant: RedundantBlocks<'_>,
+        arrival: Instant,
+    ) {
         let header = &packet.header;
         let kind = self.payloads.kind(header.payload_type);
-        if kind == PayloadKind::Unknown {
+        if matches!(kind, PayloadKind::Unknown | PayloadKind::Redundant) {
             self.handle_unknown(from, header, arrival);
             return;
         }
@@ -254,6 +281,7 @@ impl Session {
         }
         self.show_life(arrival);
         self.comfort = kind == PayloadKind::ComfortNoise;
+        redundant.for_each(|block| self.handle_redundant(header, block, arrival));
         match kind {
             PayloadKind::Audio(codec) => {
                 self.incoming.measure(header.timestamp, arrival);
@@ -269,7 +297,7 @@ impl Session {
             }
             PayloadKind::TelephoneEvent => self.handle_event(packet, arrival),
             PayloadKind::ComfortNoise => self.stats.comfort_noise += 1,
-            PayloadKind::Unknown => {}
+            PayloadKind::Redundant | PayloadKind::Unknown => {}
         }
     }
 
@@ -309,6 +337,27 @@ impl Session {
         let news = self.keys.event(&packet.header, event, arrival);
         let told = news.into_iter().flatten();
         told.for_each(|news| self.take_key(news, arrival, Some(&packet.header)));
+    }
+
+    /// What packets before have carried: keys that were lost count, audio is gone.
+    fn handle_redundant(&mut self, header: &Header, block: Block<'_>, arrival: Instant) {
+        if self.payloads.kind(block.payload_type) != PayloadKind::TelephoneEvent || block.payload.is_empty() {
+            return;
+        }
+        let Some(event) = EventPacket::parse(block.payload) else {
+            self.stats.invalid += 1;
+            return;
+        };
+        let header = Header {
+            marker: false,
+            payload_type: block.payload_type,
+            sequence: header.sequence.wrapping_sub(block.back.into()),
+            timestamp: header.timestamp.wrapping_sub(block.timestamp_offset.into()),
+            ssrc: header.ssrc,
+        };
+        let news = self.keys.redundant_event(&header, event, arrival);
+        let told = news.into_iter().flatten();
+        told.for_each(|news| self.take_key(news, arrival, Some(&header)));
     }
 
     /// A key is told once, however many ways it came; `event` is the header of the packet that told of it. It silences a

@@ -7,6 +7,7 @@
 //! | `packet` | section 5.1, parsed and built by the crate rtp-rs |
 //! | `sender` | sequence, timestamp and SSRC of what we send |
 //! | `receiver` | appendices A.1 (sequence), A.3 (loss), A.8 (jitter), SSRC changes |
+//! | `redundancy` | RFC 2198: packets that repeat what was in packets before |
 //! | `rtcp` | section 6: SR, RR, SDES, BYE in compound packets; multiplexing by RFC 5761 |
 //! | `schedule` | section 6.2: when to report |
 //!
@@ -14,6 +15,7 @@
 
 mod packet;
 mod receiver;
+pub mod redundancy;
 pub mod rtcp;
 mod schedule;
 mod sender;

@@ -8,6 +8,7 @@ use sdp_types::{Attribute, Connection, Media, Session};
 
 use super::Refusal;
 use crate::telephony::codec::{CLOCK_RATE, Codec};
+use crate::telephony::rtp::redundancy::MAX_REDUNDANT_BLOCKS;
 
 /// Longer descriptions are refused unread; the longest that telephones send is a third of it.
 pub const MAX_SDP_LEN: usize = 16 * 1_024;
@@ -107,6 +108,7 @@ pub(super) struct Audio {
     pub(super) address: Option<IpAddr>,
     /// In the order of liking.
     pub(super) formats: Vec<Format>,
+    pub(super) redundancies: Vec<Redundancy>,
     pub(super) direction: Direction,
     /// The packet time that the other side wants to receive.
     pub(super) packet_time: Option<Duration>,
@@ -122,11 +124,19 @@ pub(super) struct Format {
     pub(super) encoding: Encoding,
 }
 
+/// Redundancy (RFC 2198) of other formats of the line; `a=fmtp` names them, the primary one first (section 5).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Redundancy {
+    pub(super) payload_type: u8,
+    pub(super) of: Vec<u8>,
+}
+
 /// Encodings that we know, all at 8 kHz.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Encoding {
     Audio(Codec),
     TelephoneEvent,
+    Redundancy,
 }
 
 impl Description {
@@ -184,9 +194,11 @@ impl Audio {
         let connection = media.connections.first().or(session.connection.as_ref());
         let direction = Direction::among(&media.attributes).or_else(|| Direction::among(&session.attributes));
         let milliseconds = |name: &str| value(media, name).and_then(leading_number).map(Duration::from_millis);
+        let formats = formats(media);
         Self {
             address: connection.and_then(address),
-            formats: formats(media),
+            redundancies: redundancies(media, &formats),
+            formats,
             direction: direction.unwrap_or_default(),
             packet_time: milliseconds("ptime"),
             max_packet_time: milliseconds("maxptime"),
@@ -226,11 +238,31 @@ fn formats(media: &Media) -> Vec<Format> {
         .collect()
 }
 
+/// Those that say what they repeat, in so many blocks as we read.
+fn redundancies(media: &Media, formats: &[Format]) -> Vec<Redundancy> {
+    let redundancy = |format: &Format| {
+        let list = of_format(media, "fmtp", format.payload_type)?;
+        let of = list.split('/').take(MAX_REDUNDANT_BLOCKS + 2);
+        let of: Vec<u8> = of.map(|number| number.trim().parse().ok()).collect::<Option<_>>()?;
+        (of.len() <= MAX_REDUNDANT_BLOCKS + 1).then_some(Redundancy {
+            payload_type: format.payload_type,
+            of,
+        })
+    };
+    let formats = formats.iter().filter(|format| format.encoding == Encoding::Redundancy);
+    formats.filter_map(redundancy).collect()
+}
+
 /// What `a=rtpmap` says about a payload type.
 fn mapping(media: &Media, payload_type: u8) -> Option<&str> {
-    media.get_attribute_values("rtpmap").flatten().find_map(|value| {
-        let (number, mapping) = value.trim().split_once(char::is_whitespace)?;
-        (number.parse() == Ok(payload_type)).then(|| mapping.trim())
+    of_format(media, "rtpmap", payload_type)
+}
+
+/// What an attribute says about a payload type.
+fn of_format<'a>(media: &'a Media, name: &'a str, payload_type: u8) -> Option<&'a str> {
+    media.get_attribute_values(name).flatten().find_map(|value| {
+        let (number, text) = value.trim().split_once(char::is_whitespace)?;
+        (number.parse() == Ok(payload_type)).then(|| text.trim())
     })
 }
 
@@ -245,6 +277,9 @@ fn encoding(mapping: &str) -> Option<Encoding> {
     }
     if name.eq_ignore_ascii_case("telephone-event") {
         return Some(Encoding::TelephoneEvent);
+    }
+    if name.eq_ignore_ascii_case("red") {
+        return Some(Encoding::Redundancy);
     }
     Codec::from_encoding_name(name).map(Encoding::Audio)
 }
@@ -323,6 +358,20 @@ mod tests {
             audio.formats,
             expected.map(|(payload_type, encoding)| Format { payload_type, encoding })
         );
+    }
+
+    #[test]
+    fn redundancy_names_what_it_repeats() {
+        let audio = audio(
+            "m=audio 4000 RTP/AVP 0 96 97 98 99 100\r\na=rtpmap:96 red/8000\r\na=fmtp:96 0/0/0\r\na=rtpmap:97 \
+             RED/8000/1\r\na=fmtp:97 101 / 101\r\na=rtpmap:98 red/8000\r\na=rtpmap:99 red/8000\r\na=fmtp:99 \
+             0/x\r\na=rtpmap:100 red/48000\r\na=fmtp:100 0/0\r\n",
+        );
+        let of = |payload_type, of: &[u8]| Redundancy {
+            payload_type,
+            of: of.to_vec(),
+        };
+        assert_eq!(audio.redundancies, [of(96, &[0, 0, 0]), of(97, &[101, 101])]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sdp_types::Session;
 
-use super::description::{Audio, Description, Direction, Encoding};
+use super::description::{Audio, Description, Direction, Encoding, Redundancy};
 use super::write::{self, AudioLine, Line};
 use super::{Refusal, address};
 use crate::telephony::codec::Codec;
@@ -78,6 +78,8 @@ pub struct Negotiated {
     pub codecs: Vec<AgreedCodec>,
     /// Telephone events at 8 kHz.
     pub telephone_event: Option<PayloadPair>,
+    /// Redundancy of the above (RFC 2198), which they may send and we never do.
+    pub redundancy: Option<PayloadPair>,
     /// Where they want RTP; `None` while they are on hold in the old way (`c=0.0.0.0`): nothing may be sent.
     pub remote_rtp: Option<SocketAddr>,
     /// Where they want RTCP.
@@ -137,6 +139,7 @@ impl Negotiator {
             local,
             codecs: &codecs,
             telephone_event: negotiated.telephone_event.map(|payload| payload.receive),
+            redundancy: offered_redundancy(offer, index, &negotiated),
             direction: negotiated.direction,
             rtcp_mux: negotiated.rtcp_mux,
         };
@@ -161,6 +164,7 @@ impl Negotiator {
             local,
             codecs: &codecs,
             telephone_event: Some(TELEPHONE_EVENT),
+            redundancy: None,
             direction: local.direction,
             rtcp_mux: true,
         };
@@ -178,7 +182,11 @@ impl Negotiator {
         let (_, port, audio) = answer.active_audio().next().ok_or(Refusal::NoAudio)?;
         let negotiated = negotiate(port, audio, local, Codec::payload_type, TELEPHONE_EVENT)?;
         self.offered = None;
-        Ok(negotiated)
+        Ok(Negotiated {
+            // We never offer it.
+            redundancy: None,
+            ..negotiated
+        })
     }
 
     /// The text under the right version: one more than before if anything else changed (RFC 3264 section 8).
@@ -209,6 +217,14 @@ fn first_acceptable(offer: &Description, local: &LocalMedia) -> Result<(usize, N
     Err(refusal.unwrap_or(Refusal::NoAudio))
 }
 
+/// What the redundancy that was agreed repeats.
+fn offered_redundancy<'a>(offer: &'a Description, index: usize, negotiated: &Negotiated) -> Option<&'a Redundancy> {
+    let agreed = negotiated.redundancy?;
+    let audio = offer.media.get(index)?.audio.as_ref()?;
+    let mut redundancies = audio.redundancies.iter();
+    redundancies.find(|redundancy| redundancy.payload_type == agreed.send)
+}
+
 /// What their line means together with ours; `number` and `event` are the payload types that we receive with.
 fn negotiate(
     port: u16,
@@ -221,6 +237,9 @@ fn negotiate(
     if codecs.is_empty() {
         return Err(Refusal::NoCommonCodec);
     }
+    let telephone_event = audio
+        .payload_type(Encoding::TelephoneEvent)
+        .map(|send| PayloadPair { send, receive: event });
     let ip = audio.address.ok_or(Refusal::Address("it is missing or a host name"))?;
     let held = ip.is_unspecified();
     let remote = SocketAddr::new(ip, port);
@@ -234,10 +253,9 @@ fn negotiate(
         audio.direction
     };
     Ok(Negotiated {
+        redundancy: redundancy(audio, &codecs, telephone_event),
         codecs,
-        telephone_event: audio
-            .payload_type(Encoding::TelephoneEvent)
-            .map(|send| PayloadPair { send, receive: event }),
+        telephone_event,
         remote_rtp: (!held).then_some(remote),
         remote_rtcp: if held { None } else { rtcp_address(remote, audio, local) },
         rtcp_mux: audio.rtcp_mux,
@@ -262,6 +280,18 @@ fn common_codecs(audio: &Audio, local: &LocalMedia, number: impl Fn(Codec) -> u8
         }
     }
     codecs
+}
+
+/// The first one that repeats nothing but what we take.
+fn redundancy(audio: &Audio, codecs: &[AgreedCodec], telephone_event: Option<PayloadPair>) -> Option<PayloadPair> {
+    let agreed = || codecs.iter().map(|codec| codec.payload).chain(telephone_event);
+    let is_agreed = |number: &u8| agreed().any(|payload| payload.send == *number);
+    let mut redundancies = audio.redundancies.iter();
+    let taken = redundancies.find(|redundancy| redundancy.of.iter().all(is_agreed))?;
+    Some(PayloadPair {
+        send: taken.payload_type,
+        receive: taken.payload_type,
+    })
 }
 
 /// Multiplexed, at the port of `a=rtcp` (RFC 3605), or one above RTP. Another host in `a=rtcp` is not believed.

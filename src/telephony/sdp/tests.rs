@@ -91,6 +91,55 @@ fn telephone_events_are_answered_only_at_the_rate_of_the_codec() {
 }
 
 #[test]
+fn redundancy_is_answered_where_it_repeats_what_we_take() {
+    let events = "a=rtpmap:101 telephone-event/8000\r\na=rtpmap:121 red/8000\r\n";
+    for (lines, list) in [
+        (
+            format!("m=audio 30000 RTP/AVP 0 101 121\r\n{events}a=fmtp:121 101/101\r\n"),
+            Some("101/101"),
+        ),
+        (
+            format!("m=audio 30000 RTP/AVP 121 8 101\r\n{events}a=fmtp:121 8/8/101\r\n"),
+            Some("8/8/101"),
+        ),
+        (
+            format!("m=audio 30000 RTP/AVP 0 9 101 121\r\n{events}a=fmtp:121 9/9\r\n"),
+            None,
+        ),
+        (format!("m=audio 30000 RTP/AVP 0 101 121\r\n{events}"), None),
+        (
+            format!("m=audio 30000 RTP/AVP 0 101 121\r\n{events}a=fmtp:121 121/121\r\n"),
+            None,
+        ),
+    ] {
+        let (text, negotiated) = answer(&lines);
+        let both = PayloadPair {
+            send: 121,
+            receive: 121,
+        };
+        assert_eq!(negotiated.redundancy, list.map(|_| both), "{lines}");
+        match list {
+            Some(list) => {
+                assert!(text.contains(" 101 121\r\n"), "{text}");
+                assert!(
+                    text.contains(&format!("a=rtpmap:121 red/8000\r\na=fmtp:121 {list}\r\n")),
+                    "{text}"
+                );
+            }
+            None => assert!(!text.contains("121"), "{text}"),
+        }
+    }
+}
+
+#[test]
+fn redundancy_is_never_offered_and_not_taken_in_an_answer() {
+    let mut negotiator = Negotiator::new(14);
+    assert!(!negotiator.offer(&local()).contains("red/"));
+    let theirs = description("m=audio 30000 RTP/AVP 0 121\r\na=rtpmap:121 red/8000\r\na=fmtp:121 0/0\r\n");
+    assert_eq!(negotiator.accept(&theirs).expect("acceptable").redundancy, None);
+}
+
+#[test]
 fn hold_is_answered_in_every_form() {
     for (lines, ours, on_hold) in [
         ("m=audio 30000 RTP/AVP 0\r\na=sendonly\r\n", Direction::RecvOnly, true),

@@ -2,7 +2,7 @@
 
 use sdp_types::{Attribute, Connection, Media, Origin, Session};
 
-use super::description::{Direction, MediaLine};
+use super::description::{Direction, MediaLine, Redundancy};
 use super::negotiate::LocalMedia;
 use crate::telephony::codec::{CLOCK_RATE, Codec};
 
@@ -12,6 +12,7 @@ pub(super) struct AudioLine<'a> {
     /// Codecs with their payload types, best first.
     pub(super) codecs: &'a [(Codec, u8)],
     pub(super) telephone_event: Option<u8>,
+    pub(super) redundancy: Option<&'a Redundancy>,
     pub(super) direction: Direction,
     pub(super) rtcp_mux: bool,
 }
@@ -68,7 +69,8 @@ impl AudioLine<'_> {
             .codecs
             .iter()
             .map(|(_, number)| *number)
-            .chain(self.telephone_event);
+            .chain(self.telephone_event)
+            .chain(self.redundancy.map(|redundancy| redundancy.payload_type));
         let formats: Vec<String> = numbers.map(|number| number.to_string()).collect();
         Media {
             media: "audio".to_owned(),
@@ -101,6 +103,17 @@ impl AudioLine<'_> {
                 format!("{number} telephone-event/{CLOCK_RATE}"),
             ));
             attributes.push(Attribute::with_value("fmtp", format!("{number} 0-15")));
+        }
+        if let Some(Redundancy { payload_type, of }) = self.redundancy {
+            let of: Vec<String> = of.iter().map(ToString::to_string).collect();
+            attributes.push(Attribute::with_value(
+                "rtpmap",
+                format!("{payload_type} red/{CLOCK_RATE}"),
+            ));
+            attributes.push(Attribute::with_value(
+                "fmtp",
+                format!("{payload_type} {}", of.join("/")),
+            ));
         }
         attributes.push(Attribute::with_value("ptime", self.local.packet_time.as_millis()));
         if self.rtcp_mux {

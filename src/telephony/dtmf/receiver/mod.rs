@@ -21,6 +21,10 @@
 //! | another SSRC in the middle of a key (fail-over, transfer) | same press while it had no end and lasts without a break |
 //! | marker missing, or end packets of another duration | nothing depends on them |
 //!
+//! Redundant packets (RFC 2198) tell of events again. What they say of a press that is known changes nothing but that it may have
+//! ended; a press that is not known was lost, and counts. How far back that can be told is bounded: whatever is as old as the
+//! last press that was forgotten counts no more.
+//!
 //! A key is up with its first end packet, with the next press, or after [`SILENT_PACKETS`] packet times without a sign of
 //! it ([`EventReceiver::poll_silence`]). What comes of it later is still the same press.
 
@@ -33,8 +37,8 @@ use crate::digit::Digit;
 use crate::telephony::codec::CLOCK_RATE;
 use crate::telephony::rtp::Header;
 
-/// Presses that late packets are compared with.
-const REMEMBERED: usize = 4;
+/// Presses that late and redundant packets are compared with; senders repeat five events.
+const REMEMBERED: usize = 8;
 /// Packets apart that count as neighbours: two may be lost between them. A press of 40 ms takes at least four.
 const NEIGHBOURS: u16 = 3;
 /// A moving timestamp moves by a packet time; three packets of 60 ms at most.
@@ -76,6 +80,8 @@ pub enum KeyUpdate {
 pub struct EventReceiver {
     /// Newest last.
     presses: [Option<Press>; REMEMBERED],
+    /// SSRC and timestamp of the latest press that was forgotten.
+    forgotten: Option<(u32, u32)>,
 }
 
 #[derive(Clone, Debug)]
@@ -123,10 +129,42 @@ impl EventReceiver {
         self.press(digit, header, packet, now)
     }
 
+    /// Takes an event from a redundant block. `header` is that of the packet, with the timestamp of the block, and with the
+    /// sequence number of the packet that the block repeats.
+    pub fn receive_redundant(&mut self, header: &Header, packet: EventPacket, now: Instant) -> Option<KeyUpdate> {
+        let digit = Digit::from_event(packet.event)?;
+        if self.is_forgotten(header) {
+            return None;
+        }
+        let newest = self.presses[REMEMBERED - 1].as_mut();
+        match newest.filter(|newest| newest.ssrc == header.ssrc) {
+            Some(newest) if newest.covers(digit, header) => newest.end_by(packet),
+            Some(newest) if is_before(header.timestamp, newest.timestamp) => {
+                self.receive_late(digit, header, packet, now)
+            }
+            _ => self.receive(header, packet, now),
+        }
+    }
+
     fn press(&mut self, digit: Digit, header: &Header, packet: EventPacket, now: Instant) -> Option<KeyUpdate> {
+        self.forget();
         self.presses.rotate_left(1);
         self.presses[REMEMBERED - 1] = Some(Press::new(digit, header, packet, now));
         Some(KeyUpdate::Pressed(digit))
+    }
+
+    /// The press in the first place is about to go.
+    fn forget(&mut self) {
+        let Some(oldest) = &self.presses[0] else { return };
+        let is_later = |(ssrc, timestamp)| ssrc != oldest.ssrc || is_before(timestamp, oldest.timestamp);
+        if self.forgotten.is_none_or(is_later) {
+            self.forgotten = Some((oldest.ssrc, oldest.timestamp));
+        }
+    }
+
+    fn is_forgotten(&self, header: &Header) -> bool {
+        self.forgotten
+            .is_some_and(|(ssrc, timestamp)| ssrc == header.ssrc && !is_before(timestamp, header.timestamp))
     }
 
     /// A packet from before the newest one. If no press is known that it belongs to, all of its press was overtaken by
@@ -135,6 +173,7 @@ impl EventReceiver {
         if self.presses.iter().flatten().any(|press| press.covers(digit, header)) {
             return None;
         }
+        self.forget();
         self.presses[0] = Some(Press::new(digit, header, packet, now));
         self.presses[..REMEMBERED - 1].rotate_left(1);
         Some(KeyUpdate::Overtaken(digit))
@@ -149,6 +188,11 @@ impl EventReceiver {
         newest.released = true;
         Some(KeyUpdate::Released(newest.digit))
     }
+}
+
+/// Timestamps wrap.
+fn is_before(timestamp: u32, other: u32) -> bool {
+    timestamp.wrapping_sub(other).cast_signed() < 0
 }
 
 impl Drop for EventReceiver {
@@ -268,6 +312,15 @@ impl Press {
         }
         self.released = true;
         Some(KeyUpdate::Released(self.digit))
+    }
+
+    /// A redundant block tells of this press again, perhaps that it has ended.
+    fn end_by(&mut self, packet: EventPacket) -> Option<KeyUpdate> {
+        let was_over = self.ended || self.released;
+        self.ended |= packet.end;
+        self.duration = self.duration.max(packet.duration);
+        self.released |= packet.end;
+        (packet.end && !was_over).then_some(KeyUpdate::Released(self.digit))
     }
 
     /// Whether a late packet is one of this press: by its timestamp, or as a neighbour of its first packets.

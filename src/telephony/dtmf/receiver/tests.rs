@@ -481,3 +481,95 @@ fn a_second_press_under_another_ssrc_is_two_presses() {
         assert!(matches!(update, Some(KeyUpdate::Pressed(_))), "ended, or another key");
     }
 }
+
+/// Redundant blocks (RFC 2198): events again, with the sequence number of the packet that is repeated.
+mod redundant {
+    use super::*;
+
+    impl Line {
+        fn repeat(&mut self, sequence: u16, timestamp: u32, payload: [u8; 4]) -> Option<KeyUpdate> {
+            let header = Header {
+                payload_type: 101,
+                sequence,
+                timestamp,
+                ssrc: 7,
+                marker: false,
+            };
+            let now = self.start + Duration::from_millis(20 * self.arrived);
+            let event = EventPacket::parse(&payload)?;
+            self.receiver.receive_redundant(&header, event, now)
+        }
+    }
+
+    #[test]
+    fn what_is_known_changes_nothing_and_its_end_is_heard_of() {
+        let mut line = Line::new();
+        line.send(true, 1, 800, on(5, 160));
+        assert_eq!(line.repeat(1, 800, on(5, 160)), None);
+        assert_eq!(line.send(false, 3, 800, on(5, 480)), Some(KeyUpdate::Held(Digit::D5)));
+        assert_eq!(line.repeat(2, 800, on(5, 320)), None);
+        assert_eq!(line.repeat(5, 800, end(5, 800)), Some(KeyUpdate::Released(Digit::D5)));
+        assert_eq!(line.repeat(5, 800, end(5, 800)), None);
+        assert_eq!(line.send(false, 6, 800, end(5, 800)), None);
+        assert_eq!(
+            line.send(true, 20, 3_200, on(5, 160)),
+            Some(KeyUpdate::Pressed(Digit::D5))
+        );
+    }
+
+    /// As in the example of RFC 4733 section 5: 9-1-1 is dialled, and the last press tells of all three.
+    #[test]
+    fn presses_that_were_lost_as_a_whole_count_once_in_their_order() {
+        let mut line = Line::new();
+        for n in 0..6 {
+            let nine = line.repeat(98 + n, 11_200, end(9, 1_600));
+            let one = line.repeat(99 + n, 12_800, end(1, 400));
+            let last = line.send(n == 0, 100 + n, 13_600, on(1, 160 * (n + 1)));
+            let expected = if n == 0 {
+                [
+                    KeyUpdate::Pressed(Digit::D9),
+                    KeyUpdate::Pressed(Digit::D1),
+                    KeyUpdate::Pressed(Digit::D1),
+                ]
+                .map(Some)
+            } else {
+                [None, None, Some(KeyUpdate::Held(Digit::D1))]
+            };
+            assert_eq!([nine, one, last], expected, "packet {n}");
+        }
+    }
+
+    #[test]
+    fn a_press_before_the_newest_one_is_overtaken() {
+        let mut line = Line::new();
+        line.send(true, 50, 8_000, on(6, 160));
+        assert_eq!(
+            line.repeat(50, 5_000, end(5, 800)),
+            Some(KeyUpdate::Overtaken(Digit::D5))
+        );
+        assert_eq!(line.repeat(51, 5_000, end(5, 800)), None);
+        assert_eq!(
+            line.send(false, 52, 8_000, on(6, 480)),
+            Some(KeyUpdate::Held(Digit::D6))
+        );
+    }
+
+    /// A sender that repeats more events than are remembered, over and over.
+    #[test]
+    fn no_press_counts_again_once_it_is_forgotten() {
+        let mut line = Line::new();
+        let mut presses = 0;
+        for n in 0..40u16 {
+            for before in (1..20u16.min(n + 1)).rev() {
+                let timestamp = u32::from(n - before) * 800;
+                let update = line.repeat(n * 5 - before, timestamp, end(5, 400));
+                presses += usize::from(matches!(update, Some(KeyUpdate::Pressed(_) | KeyUpdate::Overtaken(_))));
+            }
+            // Every third press is told only by the ones after it.
+            if n % 3 != 1 {
+                presses += line.presses(&[(true, n * 5, u32::from(n) * 800, on(5, 160))]);
+            }
+        }
+        assert_eq!(presses, 40);
+    }
+}

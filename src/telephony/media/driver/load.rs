@@ -86,6 +86,7 @@ fn a_thousand_calls_keep_their_pacing() {
                 payload,
             }],
             telephone_event: None,
+            redundancy: None,
             remote_rtp: Some(rtp),
             remote_rtcp: Some(rtcp),
             rtcp_mux: false,

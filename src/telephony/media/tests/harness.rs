@@ -41,6 +41,7 @@ pub(super) fn agreed(remote: &str) -> Negotiated {
             },
         ],
         telephone_event: Some(same(101)),
+        redundancy: Some(same(121)),
         remote_rtp: Some(remote),
         remote_rtcp: Some(SocketAddr::new(remote.ip(), remote.port() + 1)),
         rtcp_mux: false,

@@ -8,4 +8,5 @@ mod latching;
 mod network;
 mod pacing;
 mod recording;
+mod redundancy;
 mod reports;
