@@ -74,6 +74,4 @@ pub enum MediaError {
 }
 
 #[cfg(test)]
-mod load;
-#[cfg(test)]
 mod tests;
