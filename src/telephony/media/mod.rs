@@ -11,7 +11,7 @@
 //!
 //! | file | concept |
 //! |---|---|
-//! | `session`, `outgoing`, `payload` | the core, its sending half, payload types |
+//! | `session`, `outgoing`, `payload` | the core with its two halves, what goes into a packet, payload types |
 //! | `keys` | which reports of keys count, and when |
 //! | `latch` | whose packets are believed: symmetric RTP with a guard |
 //! | `playlist` | what to play, barge-in, privacy |
