@@ -27,12 +27,13 @@
 //! - Whatever comes from the current address breaks its silence, comfort noise and payloads that nobody agreed on as well. For
 //!   those from far so does RTCP of its host; another port of a host need not wait for that.
 //! - A stream is valid packets of agreed payloads, of one SSRC, in sequence but for what the network loses, doubles and
-//!   reorders, and while the current address is silent: what was sent before its last packet proves nothing. Packets of a
+//!   reorders. It counts within one silence: whatever breaks the silence makes what was sent in it worthless. Packets of a
 //!   candidate are not used before it is believed. How many are watched: [`candidates`].
 //! - A trunk may pin the networks that media comes from. Nobody outside them is believed, and nothing is sent there.
 //!
-//! What is left: a host that streams to the right port while the caller is silent for seconds and sends not even RTCP, until
-//! the caller is heard again.
+//! What is left: a host that streams to the right port gets the audio, and may press keys, where the caller's first packet takes
+//! longer than 300 ms, or where the caller sends nothing at all for two seconds, not even RTCP; until the caller is heard again. And
+//! where the SDP has a private address, whoever is first.
 
 mod candidates;
 mod control;
