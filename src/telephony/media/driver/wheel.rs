@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 const SLOTS: usize = 64;
 
 /// Sessions that share a slot before another slot is begun: waking costs more than what is done for a few sessions, and
-/// the last of a pack is served a tenth of a millisecond after the first, at every packet alike.
-pub(super) const PACK: usize = 10;
+/// the last of a pack is served a quarter of a millisecond after the first, at every packet alike. With 25, a hundred calls take
+/// a quarter less of the processor than with 10; with 50 their pacing begins to show it.
+pub(super) const PACK: usize = 25;
 
 /// Where the next session goes, of places with so many each: one that has the fewest packs, begun ones first. The less
 /// is better.
@@ -124,13 +125,13 @@ mod tests {
         let epoch = crate::time::monotonic();
         let mut wheel = Wheel::new(epoch);
         let mut loads = [0; 21];
-        for id in 0..400 {
-            loads[(wheel.admit(id, 20 * MS, epoch) - epoch).as_millis() as usize] += 1;
-            if id == 9 {
-                assert_eq!(loads.iter().max(), Some(&10), "few sessions share one waking");
+        for id in 0..40 * PACK {
+            loads[(wheel.admit(id as u64, 20 * MS, epoch) - epoch).as_millis() as usize] += 1;
+            if id + 1 == PACK {
+                assert_eq!(loads.iter().max(), Some(&PACK), "few sessions share one waking");
             }
         }
-        assert_eq!(loads[1..], [20; 20]);
+        assert_eq!(loads[1..], [2 * PACK; 20]);
     }
 
     #[test]
