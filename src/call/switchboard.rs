@@ -198,6 +198,7 @@ async fn answer<'a>(house: &House, info: &CallInfo, call: &'a mut Call) -> Resul
         media_timeout: house.media_timeout,
         pinned: Arc::clone(&info.media.networks),
         key_moment: info.media.key_moment,
+        signaller: Some(info.source.ip()),
         first_send: first_send(info, &agreed),
         ..SessionConfig::default()
     };
