@@ -5,9 +5,10 @@
 //! - The address of the SDP, and one that was displaced, have each a place of their own. A stranger takes none from a host
 //!   that is known.
 //! - Of each other host one port is watched (of IPv6 one of a network of 64 bits, which is what one host gets). Another port
-//!   takes its place once it has sent a single packet, or nothing for [`STALE`].
-//! - When all places are taken, a newcomer takes that of the stranger who has sent one packet or nothing for [`STALE`], the
-//!   oldest one first. Whoever is in the middle of a stream keeps its place, and the newcomer waits.
+//!   takes its place once it has sent nothing for [`STALE`], or no second packet of a stream within [`FIRST_STEPS`]: so one
+//!   that sends in between keeps nobody from being learned.
+//! - When all places are taken, a newcomer takes that of such a stranger, the oldest one first. Whoever is in the middle of a
+//!   stream keeps its place, and the newcomer waits.
 //!
 //! Whoever can send from more than eight hosts at once can keep a caller behind a NAT from being learned; never one who sends
 //! from where the SDP says.
@@ -20,6 +21,8 @@ use crate::telephony::rtp::Header;
 const PLACES: usize = 8;
 /// Ten packet times: longer than jitter, shorter than anybody waits to be heard.
 const STALE: Duration = Duration::from_millis(200);
+/// Three packet times: the second packet of a stream has come by then, also when one was lost.
+const FIRST_STEPS: Duration = Duration::from_millis(60);
 /// Sequence numbers this near to the highest one belong to the same stream: a third of a second. Jitter of more than a
 /// packet time reorders all the time.
 const NEAR: u16 = 16;
@@ -57,6 +60,8 @@ struct Candidate {
     seen: u32,
     /// Packets of the stream, copies not counted.
     packets: u8,
+    /// When it got its place.
+    placed_at: Instant,
     first_at: Instant,
     seen_at: Instant,
 }
@@ -76,6 +81,7 @@ impl Candidates {
         };
         let next = match self.places[place] {
             Some(known) if known.from == from && known.ssrc == header.ssrc => known.follow(header, now),
+            Some(known) if known.from == from => known.begin_again(header, now),
             _ => Candidate::new(from, standing, header, now),
         };
         self.places[place] = Some(next);
@@ -127,6 +133,7 @@ impl Candidate {
             sequence: header.sequence,
             seen: 1,
             packets: 1,
+            placed_at: now,
             first_at: now,
             seen_at: now,
         }
@@ -136,8 +143,17 @@ impl Candidate {
         self.packets >= proof.packets && self.seen_at.saturating_duration_since(self.first_at) >= proof.span
     }
 
+    /// Another stream from the same port; who begins again and again gains no time.
+    fn begin_again(self, header: &Header, now: Instant) -> Self {
+        Self {
+            placed_at: self.placed_at,
+            ..Self::new(self.from, self.standing, header, now)
+        }
+    }
+
     fn may_go(&self, now: Instant) -> bool {
-        self.packets < 2 || now.saturating_duration_since(self.seen_at) > STALE
+        let is_over = |since: Instant, span| now.saturating_duration_since(since) > span;
+        (self.packets < 2 && is_over(self.placed_at, FIRST_STEPS)) || is_over(self.seen_at, STALE)
     }
 
     /// Whether there is one place for this candidate and somebody else.
@@ -153,7 +169,7 @@ impl Candidate {
         } else if behind <= NEAR {
             (self.sequence, self.seen | 1 << behind)
         } else {
-            return Self::new(self.from, self.standing, header, now);
+            return self.begin_again(header, now);
         };
         let is_copy = sequence == self.sequence && seen == self.seen;
         Self {

@@ -430,12 +430,54 @@ fn a_thousand_ports_of_one_stranger_take_one_place() {
         }
         for n in 0..5u16 {
             for port in 1_000..2_000 {
-                assert!(!scene.send(&format!("203.0.113.66:{port}"), 9, n));
-                assert!(!scene.send(&format!("[2001:db8::{port}]:5000"), 9, n));
+                assert!(!scene.send(&format!("203.0.113.66:{port}"), 9, n * 100));
+                assert!(!scene.send(&format!("[2001:db8::{port}]:5000"), 9, n * 100));
             }
             scene.send_row(ours, 1, n..n + 1);
         }
         assert_eq!(scene.current(), ours);
+    }
+}
+
+/// The one place of a host went to and fro with each packet, and nobody was believed: somebody else behind the same NAT, or a
+/// gateway that sends from two sockets, shut the caller out.
+#[test]
+fn another_port_of_the_same_host_does_not_shut_the_caller_out() {
+    let same = "203.0.113.5";
+    let noise: [(&str, fn(u16) -> (u16, u16)); 3] = [
+        ("one port, nothing but first packets", |n| {
+            (7_000, n.wrapping_mul(1_000))
+        }),
+        ("a fresh port each time", |n| (7_000 + n, n)),
+        ("one port, the same packet again and again", |_| (7_000, 5)),
+    ];
+    for (what, noise) in noise {
+        for noise_comes_first in [true, false] {
+            // At the start, in mid-call, and from a host that nobody has named.
+            let start = Scene::with(talking("203.0.113.5:4000"), &[], None);
+            let mut moved = Scene::talked("203.0.113.5:4000");
+            moved.now += 2_100 * MS;
+            let mut far = Scene::with(talking(SIGNALLED), &[], None);
+            far.now += 400 * MS;
+            for mut scene in [start, moved, far] {
+                let mut packets = 0;
+                while scene.current() != NAT && packets < 100 {
+                    let (port, sequence) = noise(packets);
+                    let noise = format!("{same}:{port}");
+                    if noise_comes_first {
+                        assert!(!scene.send(&noise, 9, sequence), "{what}");
+                    }
+                    scene.now += 10 * MS;
+                    scene.send(NAT, 1, packets);
+                    scene.now += 10 * MS;
+                    if !noise_comes_first {
+                        scene.send(&noise, 9, sequence);
+                    }
+                    packets += 1;
+                }
+                assert!(packets <= 30, "{what}: {packets} packets");
+            }
+        }
     }
 }
 
