@@ -76,7 +76,7 @@ pub async fn run(house: Arc<House>, mut incoming: mpsc::Receiver<IncomingCall>) 
     let calls = TaskTracker::new();
     while let Some(IncomingCall { info, call }) = incoming.recv().await {
         let id = house.services.new_call_id();
-        let span = tracing::info_span!("call", call.id = %id, sip.call_id = %info.call_id, trunk = %info.trunk);
+        let span = tracing::info_span!("call", call.id = %id, sip.call_id = ?info.call_id, trunk = %info.trunk);
         calls.spawn(Box::pin(take(Arc::clone(&house), id, info, call)).instrument(span));
     }
     calls.close();

@@ -113,16 +113,21 @@ fn bad_request(_: Malformed) -> u16 {
 }
 
 fn check(message: &mut Message) -> Result<CSeq, u16> {
+    let is_ack = message.request().is_some_and(|(method, _)| *method == Method::Ack);
     match message.defect() {
         Some(Defect::Version) => return Err(505),
+        Some(Defect::Field | Defect::Control | Defect::Encoding | Defect::Limit) if is_ack => {}
         Some(_) => return Err(BAD_REQUEST),
         None => {}
     }
-    check_length(message)?;
+    match check_length(message) {
+        Err(status) if !is_ack => return Err(status),
+        _ => {}
+    }
     let cseq = check_once(message)?;
     check_vias(message)?;
     check_addresses(message, &[Name::From, Name::To])?;
-    if cseq.method != Method::Ack {
+    if !is_ack {
         check_hops(message)?;
         check_addresses(message, &[Name::Contact, Name::RecordRoute, Name::Route])?;
         check_body(message)?;
@@ -167,7 +172,8 @@ fn check_once(message: &Message) -> Result<CSeq, u16> {
         }
     }
     let call_id = message.field(Name::CallId).unwrap_or_default();
-    if call_id.is_empty() || call_id.contains([' ', '\t', '\r']) {
+    // `word` is ASCII without white space (section 25.1).
+    if call_id.is_empty() || !call_id.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(BAD_REQUEST);
     }
     let cseq = CSeq::parse(message.field(Name::CSeq).unwrap_or_default()).map_err(bad_request)?;
@@ -288,6 +294,8 @@ mod tests {
             ("CSeq: 1 INVITE\r\n", "", Rejection::Answer(400)),
             ("Call-ID: c", "Call-ID: c\r\ni: c", Rejection::Answer(400)),
             ("Call-ID: c", "Call-ID: ", Rejection::Answer(400)),
+            ("Call-ID: c", "Call-ID: c\u{9b}2J", Rejection::Answer(400)),
+            ("Call-ID: c", "Call-ID: c\u{a0}trunk=x", Rejection::Answer(400)),
             (";tag=x", "", Rejection::Answer(400)),
             ("Contact: <sip:2@a>\r\n", "", Rejection::Answer(400)),
             (
@@ -327,6 +335,9 @@ mod tests {
             "Route: *",
             "Max-Forwards: 300",
             "Content-Type: x",
+            "no colon",
+            "Subject: a\0b",
+            "l: 9",
         ] {
             assert_eq!(verdict(&ack.replace("Contact: <sip:2@a>", field)), Ok(()), "{field}");
             assert_eq!(
