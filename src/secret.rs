@@ -75,26 +75,44 @@ pub fn masked(text: &str) -> String {
 }
 
 /// Hides what may be a telephone number inside a text that is something else, a Call-ID or a host name: digits in a row,
-/// seven or more, or five or more that stand alone. `sip-15551234567-7@pbx1` becomes `sip-*********67-7@pbx1`; most
-/// identifiers of random letters and digits stay as they are.
+/// seven or more, or five or more that stand alone; and seven or more in groups, as people write them. Addresses (IPv4) stay.
+/// `sip-15551234567-7@pbx1` becomes `sip-***********-7@pbx1`; most identifiers of random letters and digits stay as they are.
 #[must_use]
 pub fn with_numbers_masked(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
-    let mut stands_alone = true;
-    while !rest.is_empty() {
-        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let (number, others) = rest.split_at(digits);
-        let is_word = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
-        let is_number = digits >= 7 || digits >= 5 && stands_alone && !is_word(others.chars().next());
-        shown += &if is_number { masked(number) } else { number.to_owned() };
-        let end = others.find(|c: char| c.is_ascii_digit()).unwrap_or(others.len());
-        let (between, next) = others.split_at(end);
+    let mut before = None;
+    while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
+        let (between, from) = rest.split_at(start);
         shown += between;
-        stands_alone = !is_word(between.chars().next_back());
-        rest = next;
+        before = between.chars().next_back().or(before);
+        let (group, after) = from.split_at(length_of_groups(from));
+        let is_word = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+        let stands_alone = !is_word(before) && !is_word(after.chars().next());
+        let digits = group.bytes().filter(u8::is_ascii_digit).count();
+        if group.parse::<std::net::Ipv4Addr>().is_ok() || digits < 5 || digits < 7 && !stands_alone {
+            shown += group;
+        } else {
+            shown += &masked(group);
+        }
+        before = group.chars().next_back();
+        rest = after;
     }
-    shown
+    shown + rest
+}
+
+/// Digits, and more of them behind single separators.
+fn length_of_groups(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    let mut end = 0;
+    loop {
+        end += bytes[end..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let is_separated = bytes.get(end).is_some_and(|byte| b"-._".contains(byte));
+        if !(is_separated && bytes.get(end + 1).is_some_and(u8::is_ascii_digit)) {
+            return end;
+        }
+        end += 1;
+    }
 }
 
 #[cfg(test)]
@@ -120,11 +138,15 @@ mod tests {
     #[test]
     fn numbers_inside_identifiers_are_masked() {
         for (text, shown) in [
-            ("sip-15551234567-7@pbx1", "sip-*********67-7@pbx1"),
+            ("sip-15551234567-7@pbx1", "sip-***********-7@pbx1"),
             ("+15551234567@192.0.2.10", "+*********67@192.0.2.10"),
             ("n15551234567x", "n*********67x"),
+            ("555-000-4711@h", "**********11@h"),
+            ("555.000.4711@h", "**********11@h"),
+            ("5550_0047-11@h", "**********11@h"),
             ("12345@a", "***45@a"),
             ("12345", "***45"),
+            ("1-12345@127.0.0.1", "*****45@127.0.0.1"),
             ("a84b4c76e66710@pc33.example.com", "a84b4c76e66710@pc33.example.com"),
             (
                 "0b3f2f0e-54a1-4c12-9f0d-1234ab567890",

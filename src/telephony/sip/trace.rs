@@ -164,7 +164,7 @@ mod tests {
             ),
             (
                 "SIP/2.0/TCP n5550004711.example.com;branch=z9hG4bK-15550004711-1",
-                "TCP n********11.example.com;branch=z9hG4bK-*********11-1",
+                "TCP n********11.example.com;branch=z9hG4bK-***********-1",
             ),
             ("nonsense 15550004711", UNREADABLE),
         ] {

@@ -89,7 +89,7 @@ fn no_key_credential_media_key_or_caller_is_shown() {
         "INVITE \\\"sip:***@198.51.100.1\\\"",
         "sip:**********11@n********11.example.com",
         "*********11-call@gw",
-        "branch=z9hG4bK-*********11-1",
+        "branch=z9hG4bK-***********-1",
         "call ended",
         "200 OK",
         "4 INFO",
