@@ -1,6 +1,6 @@
 //! Digest authentication, both sides (RFC 7616, RFC 8760, RFC 3261 section 22).
 //!
-//! Server: a nonce carries its time and a MAC over time, trunk, realm and a serial number, so that nothing is stored
+//! Server: a nonce carries its time, hidden, and a MAC over time, trunk, realm and an identity of its own, so that nothing is stored
 //! until somebody has proved a password; from then on `nc` must rise. Challenges are offered as SHA-256, then MD5, each in a
 //! field of its own, with `qop=auth`. An unknown name costs the same work as a known one.
 //!

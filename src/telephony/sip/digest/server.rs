@@ -139,7 +139,7 @@ impl Challenger {
 
     /// Accepts each count of a nonce once, in rising order.
     fn spend(&mut self, now: Instant, protection: &Protection<'_>, nonce: &str, count: u32) -> Result<(), Refused> {
-        let (serial, made) = self.open_nonce(protection, nonce).ok_or(Refused::Wrong)?;
+        let (id, made) = self.open_nonce(protection, nonce).ok_or(Refused::Wrong)?;
         let now = now.saturating_duration_since(self.epoch);
         let end = made.saturating_add(NONCE_LIFETIME);
         if now >= end {
@@ -149,40 +149,56 @@ impl Challenger {
             self.used.retain(|_, (_, end)| *end > now);
         }
         let is_full = self.used.len() >= MAX_USED;
-        match self.used.get_mut(&serial) {
+        match self.used.get_mut(&id) {
             Some((last, _)) if count > *last => *last = count,
             Some(_) => return Err(Refused::Stale),
             None if is_full => return Err(Refused::Stale),
-            None => drop(self.used.insert(serial, (count, end))),
+            None => drop(self.used.insert(id, (count, end))),
         }
         Ok(())
     }
 
+    /// Time under a pad, identity, MAC. Neither how long the program runs nor how many challenges it has sent is told.
     fn new_nonce(&mut self, now: Instant, protection: &Protection<'_>) -> String {
         self.serial += 1;
         let millis = u64::try_from(now.saturating_duration_since(self.epoch).as_millis()).unwrap_or(u64::MAX);
+        let id = self.tag("id", self.serial);
         format!(
-            "{millis:016x}{:016x}{}",
-            self.serial,
-            self.seal(millis, self.serial, protection)
+            "{:016x}{id:016x}{}",
+            millis ^ self.tag("time", id),
+            self.seal(millis, id, protection)
         )
     }
 
     fn open_nonce(&self, protection: &Protection<'_>, nonce: &str) -> Option<(u64, Duration)> {
-        let millis = u64::from_str_radix(nonce.get(..16)?, 16).ok()?;
-        let serial = u64::from_str_radix(nonce.get(16..32)?, 16).ok()?;
+        let hidden = u64::from_str_radix(nonce.get(..16)?, 16).ok()?;
+        let id = u64::from_str_radix(nonce.get(16..32)?, 16).ok()?;
+        let millis = hidden ^ self.tag("time", id);
         let genuine = self
-            .seal(millis, serial, protection)
+            .seal(millis, id, protection)
             .as_bytes()
             .ct_eq(nonce.get(32..)?.as_bytes());
-        bool::from(genuine).then_some((serial, Duration::from_millis(millis)))
+        bool::from(genuine).then_some((id, Duration::from_millis(millis)))
     }
 
-    fn seal(&self, millis: u64, serial: u64, protection: &Protection<'_>) -> String {
-        let mut mac =
-            Hmac::<Sha256>::new_from_slice(self.key.expose().as_bytes()).expect("HMAC takes keys of any length");
+    fn mac(&self) -> Hmac<Sha256> {
+        Hmac::<Sha256>::new_from_slice(self.key.expose().as_bytes()).expect("HMAC takes keys of any length")
+    }
+
+    /// A number that nobody else can compute.
+    fn tag(&self, purpose: &str, number: u64) -> u64 {
+        let mut mac = self.mac();
+        mac.update(purpose.as_bytes());
+        mac.update(&number.to_be_bytes());
+        let bytes = mac.finalize().into_bytes();
+        bytes[..8].iter().fold(0, |tag, byte| tag << 8 | u64::from(*byte))
+    }
+
+    fn seal(&self, millis: u64, id: u64, protection: &Protection<'_>) -> String {
+        let mut mac = self.mac();
+        mac.update(b"seal");
         mac.update(&millis.to_be_bytes());
-        mac.update(&serial.to_be_bytes());
+        mac.update(&id.to_be_bytes());
         mac.update(&protection.trunk.len().to_be_bytes());
         mac.update(protection.trunk.as_bytes());
         mac.update(protection.realm.as_bytes());

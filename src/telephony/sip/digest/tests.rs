@@ -208,6 +208,26 @@ fn challenges_that_are_not_understood_are_not_answered() {
     assert!(answered("Digest realm=\"x\", nonce=\"n\"").is_some_and(|text| !text.contains("qop")));
 }
 
+#[test]
+fn a_nonce_tells_neither_time_nor_count() {
+    let mut server = Server::new();
+    let mut first = || {
+        let challenges = server.challenge("carrier", "realm");
+        let nonce = AuthParams::parse(&challenges[0])
+            .expect("valid")
+            .get("nonce")
+            .expect("a nonce");
+        [&nonce[..16], &nonce[16..32]].map(|part| u64::from_str_radix(part, 16).expect("hex"))
+    };
+    let nonces = [first(), first(), first()];
+    // What counts up, or begins at zero, has its upper half in common.
+    for part in 0..2 {
+        let mut upper: Vec<_> = nonces.iter().map(|nonce| nonce[part] >> 32).collect();
+        upper.dedup();
+        assert!(upper.len() == 3 && upper.iter().all(|half| *half != 0), "{nonces:x?}");
+    }
+}
+
 /// Both compute the same hashes. Where this is not so, one takes a fraction of the other.
 #[test]
 fn an_unknown_name_takes_as_long_as_a_known_one() {
