@@ -15,7 +15,7 @@ use crate::dialplan::EndReason;
 use crate::digit::Digit;
 
 const MS: Duration = Duration::from_millis(1);
-const SCHEDULES: u64 = 1_000;
+const SCHEDULES: u64 = 2_000;
 const THREADS: u64 = 2;
 
 /// How a call is to end.
