@@ -6,7 +6,7 @@
 
 use super::MAX_VIAS;
 use super::address::{NameAddr, NameAddrs};
-use super::fields::{CSeq, MediaType, content_length, max_forwards};
+use super::fields::{CSeq, MediaType, content_length, is_token_text, max_forwards};
 use super::header::Name;
 use super::lexer::Malformed;
 use super::method::Method;
@@ -217,7 +217,7 @@ fn check_addresses(message: &Message, names: &[Name]) -> Result<(), u16> {
         {
             let mut addresses = NameAddrs::new(value);
             let is_well_formed = match name {
-                Name::From | Name::To => NameAddr::parse(value).is_ok(),
+                Name::From | Name::To => NameAddr::parse(value).is_ok_and(|address| has_clear_tag(&address)),
                 _ => addresses.all(|address| address.is_ok()),
             };
             if !is_well_formed {
@@ -226,6 +226,15 @@ fn check_addresses(message: &Message, names: &[Name]) -> Result<(), u16> {
         }
     }
     Ok(())
+}
+
+/// At most one tag, and that a token (section 19.3): what is no tag to one reader and a tag to the next would make two
+/// dialogs of one.
+fn has_clear_tag(address: &NameAddr<'_>) -> bool {
+    let params = address.params();
+    let mut tags = params.iter().filter(|(name, _)| name.eq_ignore_ascii_case("tag"));
+    let first = tags.next();
+    first.is_none_or(|(_, tag)| is_token_text(tag)) && tags.next().is_none()
 }
 
 fn check_body(message: &Message) -> Result<(), u16> {
@@ -292,6 +301,10 @@ mod tests {
         let cases = [
             ("CSeq: 1 INVITE", "CSeq: 1 BYE", Rejection::Answer(400)),
             ("CSeq: 1 INVITE\r\n", "", Rejection::Answer(400)),
+            // Found by fuzzing: our BYE said what nobody could read.
+            ("To: <sip:1@b>", "To: <sip:1@b>;tag;q=1", Rejection::Answer(400)),
+            ("To: <sip:1@b>", "To: <sip:1@b>;tag=x;Tag=y", Rejection::Answer(400)),
+            ("tag=x", "tag=\"x\"", Rejection::Answer(400)),
             ("Call-ID: c", "Call-ID: c\r\ni: c", Rejection::Answer(400)),
             ("Call-ID: c", "Call-ID: ", Rejection::Answer(400)),
             ("Call-ID: c", "Call-ID: c\u{9b}2J", Rejection::Answer(400)),
