@@ -444,7 +444,9 @@ fn a_thousand_ports_of_one_stranger_take_one_place() {
 #[test]
 fn another_port_of_the_same_host_does_not_shut_the_caller_out() {
     let same = "203.0.113.5";
-    let noise: [(&str, fn(u16) -> (u16, u16)); 3] = [
+    /// Port and sequence number of the nth packet.
+    type Noise = fn(u16) -> (u16, u16);
+    let noise: [(&str, Noise); 3] = [
         ("one port, nothing but first packets", |n| {
             (7_000, n.wrapping_mul(1_000))
         }),
