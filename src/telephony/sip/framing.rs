@@ -8,7 +8,7 @@
 //! A message that is broken in its fields is framed and handed on, so that it can be answered while the connection lives.
 //! When nobody can know where the next message begins (its length is a lie, its lines are not told apart by all readers, its
 //! start line is that of something else), the connection must go. How long a message is, the parser says
-//! ([`Message::length_in_stream`]): framer and parser see the same lines.
+//! (`Message::length_in_stream`): framer and parser see the same lines.
 
 use super::message::{MAX_MESSAGE_BYTES, Message, head_end};
 

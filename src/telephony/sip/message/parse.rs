@@ -3,7 +3,7 @@
 //! Parsing is forgiving where an answer is still possible: the first fault in the head is kept as a [`Defect`], so that
 //! the validation can answer 400 with the Via, To, From and CSeq that could be read. Only bytes that begin with nothing
 //! like a start line are refused outright. The framer of byte streams asks here as well how long a message is, so that
-//! the two never see different lines ([`Message::length_in_stream`]).
+//! the two never see different lines (`Message::length_in_stream`).
 
 use std::borrow::Cow;
 use std::fmt;
