@@ -1,8 +1,9 @@
 //! SDP (RFC 8866) and offer/answer (RFC 3264) for one audio stream of a telephone call.
 //!
 //! The grammar is that of the crate sdp-types, whose types stay in `description`. Sizes are checked before it sees a
-//! byte. What we take part in is small on purpose: one RTP/AVP audio stream, G.711, telephone events, and redundancy of these (RFC 2198) where it is offered to us. Everything else
-//! that is offered beside it (video, SRTP, T.38) is refused line by line with port 0.
+//! byte. What we take part in is small on purpose: one RTP/AVP audio stream, G.711, telephone events, and
+//! redundancy of these (RFC 2198) where it is offered to us. Everything else that is offered beside it (video, SRTP, T.38) is
+//! refused line by line with port 0.
 //!
 //! ```text
 //!  their offer  ──► Description::parse ──► Negotiator::answer ──► text for our 200, Negotiated

@@ -33,7 +33,7 @@
 //!
 //! What is left: a host that streams to the right port gets the audio, and may press keys, where the caller's first packet takes
 //! longer than 300 ms, or where the caller sends nothing at all for two seconds, not even RTCP; until the caller is heard again. And
-//! where the SDP has a private address, whoever is first.
+//! where the SDP has a private address and nobody knows who signals, whoever is first.
 
 mod candidates;
 mod control;

@@ -13,9 +13,11 @@ use thiserror::Error;
 use zeroize::Zeroize as _;
 
 use super::fields::{content_length, is_token_text};
+use super::head::{Strays, head_end, without_strays};
 use super::header::Name;
 use super::lexer::trim;
 use super::method::Method;
+use super::start_line::{Start, StartLine};
 use super::{MAX_FIELD_BYTES, MAX_FIELDS, MAX_MESSAGE_BYTES};
 
 /// Bytes that are no SIP message; there is nobody to answer.
@@ -53,23 +55,6 @@ pub enum Defect {
     /// The blank line is missing.
     #[error("head does not end")]
     Unfinished,
-}
-
-/// The start line.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Start {
-    /// `METHOD uri SIP/2.0`.
-    Request {
-        /// The method.
-        method: Method,
-        /// The Request-URI, unchecked.
-        uri: Box<str>,
-    },
-    /// `SIP/2.0 status reason`.
-    Response {
-        /// 100 to 699; 0 when it is none, which is a defect.
-        status: u16,
-    },
 }
 
 /// One message as it came.
@@ -121,7 +106,7 @@ impl Message {
             start,
             defect,
             has_version,
-        } = parse_start(&head[..first])?;
+        } = StartLine::parse(&head[..first])?;
         let index = index_fields(&head, first);
         let defect = defect
             .or(index.defect)
@@ -249,104 +234,6 @@ impl Drop for Message {
     }
 }
 
-/// Where a head ends, and where the body begins behind the empty line.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::telephony::sip) struct HeadEnd {
-    head: usize,
-    /// The first byte behind the empty line.
-    pub(in crate::telephony::sip) body: usize,
-}
-
-/// Finds the empty line, looking at what follows `from`. Peers that end lines with a bare LF are answered, with a 400.
-pub(in crate::telephony::sip) fn head_end(bytes: &[u8], from: usize) -> Option<HeadEnd> {
-    let searched = bytes.get(from..)?;
-    let proper = memchr::memmem::find(searched, b"\n\r\n");
-    // The two may share a line end.
-    let before = proper.map_or(searched.len(), |at| at + 1);
-    let bare = memchr::memmem::find(&searched[..before], b"\n\n");
-    let (at, length) = bare.map(|at| (at, 2)).or(proper.map(|at| (at, 3)))?;
-    let line_end = from + at;
-    let head = line_end - usize::from(line_end > 0 && bytes[line_end - 1] == b'\r');
-    Some(HeadEnd {
-        head,
-        body: line_end + length,
-    })
-}
-
-struct StartLine {
-    start: Start,
-    defect: Option<Defect>,
-    /// Whether it says that it is SIP.
-    has_version: bool,
-}
-
-fn parse_start(line: &str) -> Result<StartLine, ParseError> {
-    if is_sip(line) {
-        return Ok(parse_status_line(line));
-    }
-    parse_request_line(line)
-}
-
-fn is_sip(version: &str) -> bool {
-    version.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("SIP/"))
-}
-
-fn parse_status_line(line: &str) -> StartLine {
-    let mut parts = line.splitn(3, ' ');
-    let (version, status) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-    let three_digits = status.len() == 3 && status.bytes().all(|byte| byte.is_ascii_digit());
-    let status = status
-        .parse()
-        .ok()
-        .filter(|status| three_digits && (100..700).contains(status));
-    let is_current = version.eq_ignore_ascii_case("SIP/2.0");
-    StartLine {
-        start: Start::Response {
-            status: status.unwrap_or_default(),
-        },
-        defect: match status {
-            _ if !is_current => Some(Defect::Version),
-            None => Some(Defect::StartLine),
-            Some(_) => None,
-        },
-        has_version: true,
-    }
-}
-
-fn parse_request_line(line: &str) -> Result<StartLine, ParseError> {
-    // Trailing spaces are cut to find the version, and remembered.
-    let spaces = [' ', '\t'];
-    let trimmed = line.trim_end_matches(spaces);
-    let (method, rest) = trimmed.split_once(spaces).ok_or(ParseError::NotSip)?;
-    let (uri, version) = match rest.rsplit_once(spaces) {
-        Some((uri, version)) if is_sip(version) => (uri, version),
-        _ if is_token_text(method) => (rest, ""),
-        _ => return Err(ParseError::NotSip),
-    };
-    let has_version = !version.is_empty();
-    let defect = if has_version && !version.eq_ignore_ascii_case("SIP/2.0") {
-        Some(Defect::Version)
-    } else if !has_version
-        || trimmed.len() != line.len()
-        || !is_token_text(method)
-        || line.contains('\t')
-        || uri.contains(' ')
-    {
-        Some(Defect::StartLine)
-    } else {
-        None
-    };
-    let start = Start::Request {
-        method: Method::from_token(method),
-        uri: uri.into(),
-    };
-    Ok(StartLine {
-        start,
-        defect,
-        has_version,
-    })
-}
-
 /// The fields of a head.
 struct Index {
     fields: Vec<Field>,
@@ -420,57 +307,6 @@ fn add_field(fields: &mut Vec<Field>, line: &str, position: usize) -> Option<Def
         value: start..position + line.len(),
     });
     None
-}
-
-/// Control characters that no head may hold.
-struct Strays {
-    /// Any of them.
-    control: bool,
-    /// A CR or LF that is half of a line end.
-    line_end: bool,
-}
-
-impl Strays {
-    fn of(head: &str) -> Self {
-        let bytes = head.as_bytes();
-        let strays = (0..bytes.len()).filter(|index| is_stray_control(bytes, *index));
-        strays.fold(
-            Self {
-                control: false,
-                line_end: false,
-            },
-            |found, index| Self {
-                control: true,
-                line_end: found.line_end || matches!(bytes[index], b'\r' | b'\n'),
-            },
-        )
-    }
-}
-
-/// Control characters are legal in one place only: behind a backslash in a quoted string (section 25.1, `quoted-pair`),
-/// where CR and LF still are not.
-fn is_stray_control(bytes: &[u8], index: usize) -> bool {
-    match bytes[index] {
-        b'\t' => false,
-        b'\r' => bytes.get(index + 1) != Some(&b'\n'),
-        b'\n' => index == 0 || bytes[index - 1] != b'\r',
-        0..=0x1f | 0x7f => index == 0 || bytes[index - 1] != b'\\',
-        _ => false,
-    }
-}
-
-/// A line end for a bare LF, as many peers read it, and for the others a character that is in no name and in no number:
-/// the answer to a broken message copies its fields, and must not hold a line that we did not write.
-fn without_strays(head: &str) -> String {
-    let mut clean = String::with_capacity(head.len() + 16);
-    for (index, c) in head.char_indices() {
-        match c {
-            _ if !is_stray_control(head.as_bytes(), index) => clean.push(c),
-            '\n' => clean.push_str("\r\n"),
-            _ => clean.push(char::REPLACEMENT_CHARACTER),
-        }
-    }
-    clean
 }
 
 #[cfg(test)]
