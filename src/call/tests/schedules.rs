@@ -1,7 +1,7 @@
 //! Thousands of random calls: each press counts once, each call ends, nothing is left behind.
 //!
 //! A failure names its seed; `PASSLINE_SEED=<seed> cargo test --lib call::tests` plays that call alone. `PASSLINE_SCHEDULES`
-//! is how many are played, if not a thousand.
+//! is how many are played, if not two thousand.
 
 use std::time::Duration;
 
