@@ -68,6 +68,8 @@ pub(super) struct Session<'a> {
     pub(super) metrics: &'a Metrics,
     pub(super) voice: Arc<Voice>,
     known: Arc<Known>,
+    /// Keys by INFO from before the ACK, until the flow runs.
+    keys: Vec<CallEvent>,
     talk: Talk,
 }
 
@@ -83,8 +85,6 @@ struct Talk {
     finished: Option<Instant>,
     codec: &'static str,
     on_hold: bool,
-    /// Whether the next ACK must answer an offer of ours.
-    offered: bool,
 }
 
 /// The conversation comes back from an operation with its result.
@@ -137,6 +137,8 @@ pub(super) struct Line<'a> {
     pub(super) media_events: mpsc::Receiver<MediaEvent>,
     pub(super) negotiation: Negotiation,
     pub(super) agreed: Negotiated,
+    /// Keys by INFO from before the ACK.
+    pub(super) keys: Vec<CallEvent>,
 }
 
 impl<'a> Session<'a> {
@@ -159,6 +161,7 @@ impl<'a> Session<'a> {
             metrics,
             voice,
             known: conversation.known(),
+            keys: line.keys,
             talk: Talk {
                 interpreter: Interpreter::new(flow),
                 conversation: Some(Box::new(conversation)),
@@ -168,7 +171,6 @@ impl<'a> Session<'a> {
                 finished: None,
                 codec,
                 on_hold: line.agreed.is_on_hold(),
-                offered: false,
             },
         }
     }
@@ -178,6 +180,11 @@ impl<'a> Session<'a> {
         self.tell(Input::Established);
         if self.talk.on_hold {
             self.tell(Input::Held);
+        }
+        for key in std::mem::take(&mut self.keys) {
+            if let CallEvent::Info { kind, body } = key {
+                self.info(kind, &body);
+            }
         }
         let reason = loop {
             if let Some(reason) = self.follow().await {
@@ -359,8 +366,13 @@ impl<'a> Session<'a> {
                 self.tell(Input::HungUp);
                 return Some(Reason("cancelled"));
             }
-            CallEvent::ReinviteCancelled
-            | CallEvent::Ringing
+            CallEvent::ReinviteAccepted => {
+                if let Some(agreed) = self.negotiation.accepted() {
+                    self.reconfigure(agreed);
+                }
+            }
+            CallEvent::ReinviteCancelled => self.negotiation.cancelled(),
+            CallEvent::Ringing
             | CallEvent::EarlyMedia { .. }
             | CallEvent::Answered { .. }
             | CallEvent::ReinviteAnswered { .. }
@@ -382,16 +394,9 @@ impl<'a> Session<'a> {
 
     /// The far end wants hold, resume, another codec or another address.
     async fn reinvited(&mut self, id: ReinviteId, offer: Option<String>) {
-        let Some(offer) = offer else {
-            let offer = self.negotiation.offer();
-            self.talk.offered = true;
-            let _ = self.call.answer_reinvite(id, offer).await;
-            return;
-        };
-        match self.negotiation.answer(&offer) {
-            Ok((answer, agreed)) => {
+        match self.negotiation.change(offer.as_deref()) {
+            Ok(answer) => {
                 let _ = self.call.answer_reinvite(id, answer).await;
-                self.reconfigure(agreed);
             }
             Err(refusal) => {
                 tracing::info!(%refusal, "re-INVITE refused, the session stays as it was");
@@ -400,15 +405,11 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// The ACK of a re-INVITE without offer answers ours. What any other ACK brings answers nothing and is ignored.
+    /// The ACK of a re-INVITE without offer answers ours.
     async fn acknowledged(&mut self, sdp: Option<String>) -> Option<Reason> {
-        if !std::mem::take(&mut self.talk.offered) {
-            return None;
-        }
-        let answer = sdp.unwrap_or_default();
-        match self.negotiation.accept(&answer) {
+        match self.negotiation.acknowledged(sdp.as_deref()) {
             Ok(agreed) => {
-                self.reconfigure(agreed);
+                agreed.into_iter().for_each(|agreed| self.reconfigure(agreed));
                 None
             }
             Err(refusal) => {

@@ -183,7 +183,8 @@ async fn answer<'a>(house: &House, info: &CallInfo, call: &'a mut Call) -> Resul
             None
         }
     };
-    let agreed = match (acknowledged(call).await?, early) {
+    let (answer, keys) = acknowledged(call).await?;
+    let agreed = match (answer, early) {
         (_, Some(agreed)) => agreed,
         (answer, None) => match answer.as_deref().map(|answer| negotiation.accept(answer)) {
             Some(Ok(agreed)) => agreed,
@@ -215,8 +216,12 @@ async fn answer<'a>(house: &House, info: &CallInfo, call: &'a mut Call) -> Resul
         media_events,
         negotiation,
         agreed,
+        keys,
     })
 }
+
+/// Keys that are kept before the ACK: more than anybody presses in the second that it may take.
+const EARLY_KEYS: usize = 16;
 
 /// Media for a host that neither signalled nor is named in the trunk's file waits until that host was heard.
 pub(super) fn first_send(info: &CallInfo, agreed: &Negotiated) -> FirstSend {
@@ -254,11 +259,14 @@ async fn refuse(call: &Call, status: u16, retry_after: Option<u32>) {
     let _ = call.reject(status, retry_after).await;
 }
 
-/// Waits for the ACK, with what it answers to a late offer.
-async fn acknowledged(call: &mut Call) -> Result<Option<String>, Failed> {
+/// Waits for the ACK: what it answers to a late offer, and keys by INFO that came before it. They were confirmed, so they
+/// count.
+async fn acknowledged(call: &mut Call) -> Result<(Option<String>, Vec<CallEvent>), Failed> {
+    let mut keys = Vec::new();
     loop {
         match call.next_event().await {
-            Some(CallEvent::Acknowledged { sdp }) => return Ok(sdp),
+            Some(CallEvent::Acknowledged { sdp }) => return Ok((sdp, keys)),
+            Some(key @ CallEvent::Info { .. }) if keys.len() < EARLY_KEYS => keys.push(key),
             Some(CallEvent::Ended { cause }) => {
                 return Err(Failed {
                     status: None,

@@ -5,6 +5,7 @@ mod attacks;
 mod baresip;
 mod calls;
 mod canary;
+mod changes;
 mod cli;
 mod crash;
 mod faults;

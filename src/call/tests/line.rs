@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
+use crate::call::negotiation::Negotiation;
 use crate::call::switchboard::first_send;
 use crate::dialplan::operation::{Operation, Outcome};
 use crate::dialplan::{self, EndReason, Flow, Input, Interpreter, Output};
@@ -14,7 +15,7 @@ use crate::digit::Digit;
 use crate::telephony::codec::Clip;
 use crate::telephony::dtmf;
 use crate::telephony::media::{Command, MediaEvent, OnKey, PlaybackId, Playlist, Segment, Session, SessionConfig};
-use crate::telephony::sdp::{Description, LocalMedia, Negotiated, Negotiator};
+use crate::telephony::sdp::{LocalMedia, Negotiated};
 use crate::telephony::sip::endpoint::{self, CallKey};
 use crate::telephony::sip::{CallEvent, CallInfo, InfoKind};
 
@@ -32,7 +33,7 @@ pub(super) struct Line {
     pub(super) address: SocketAddr,
     pub(super) media: Option<Session>,
     info: CallInfo,
-    negotiator: Negotiator,
+    negotiation: Negotiation,
     agreed: Option<Negotiated>,
     interpreter: Interpreter,
     playing: Option<(PlaybackId, dialplan::PlaybackId)>,
@@ -57,7 +58,7 @@ impl Line {
             key: info.key,
             address,
             media: None,
-            negotiator: Negotiator::new(rng.random()),
+            negotiation: Negotiation::with(LocalMedia::new(address.ip(), address.port()), rng.random()),
             agreed: None,
             interpreter: Interpreter::new(flow),
             playing: None,
@@ -77,23 +78,31 @@ impl Line {
 
     /// The call rings: what to do about it.
     pub(super) fn pick_up(&mut self) -> Vec<endpoint::Command> {
-        let offer = self.info.offer.clone().expect("callers here offer");
-        let answer = self.answer(&offer);
+        let answer = match self.info.offer.clone() {
+            Some(offer) => {
+                let (answer, agreed) = self.negotiation.answer(&offer).expect("suits us");
+                self.agreed = Some(agreed);
+                answer
+            }
+            None => self.negotiation.offer(),
+        };
         vec![endpoint::Command::Ring, endpoint::Command::Answer(answer)]
-    }
-
-    fn answer(&mut self, offer: &str) -> String {
-        let local = LocalMedia::new(self.address.ip(), self.address.port());
-        let offer = Description::parse(offer).expect("SDP");
-        let (answer, agreed) = self.negotiator.answer(&offer, &local).expect("suits us");
-        self.agreed = Some(agreed);
-        answer
     }
 
     /// The SIP side has news.
     pub(super) fn signal(&mut self, now: Instant, event: CallEvent) -> Vec<endpoint::Command> {
         match event {
-            CallEvent::Acknowledged { .. } if self.media.is_none() => self.open(now),
+            CallEvent::Acknowledged { sdp } if self.media.is_none() => {
+                if self.agreed.is_none() {
+                    let answer = sdp.expect("the answer to our offer");
+                    self.agreed = Some(self.negotiation.accept(&answer).expect("suits us"));
+                }
+                self.open(now);
+            }
+            CallEvent::Acknowledged { sdp } => {
+                let agreed = self.negotiation.acknowledged(sdp.as_deref()).expect("suits us");
+                agreed.into_iter().for_each(|agreed| self.reconfigure(now, agreed));
+            }
             CallEvent::Info { kind, body } => {
                 let content_type = match kind {
                     InfoKind::DtmfRelay => dtmf::info::DTMF_RELAY,
@@ -105,12 +114,17 @@ impl Line {
                 }
             }
             CallEvent::Reinvite { id, offer } => {
-                let answer = self.answer(&offer.expect("an offer"));
-                self.reconfigure(now);
+                let answer = self.negotiation.change(offer.as_deref()).expect("suits us");
                 let mut commands = vec![endpoint::Command::AnswerReinvite(id, answer)];
                 commands.extend(self.follow(now));
                 return commands;
             }
+            CallEvent::ReinviteAccepted => {
+                if let Some(agreed) = self.negotiation.accepted() {
+                    self.reconfigure(now, agreed);
+                }
+            }
+            CallEvent::ReinviteCancelled => self.negotiation.cancelled(),
             event if event.is_last() => {
                 self.is_over = true;
                 self.media = None;
@@ -135,8 +149,7 @@ impl Line {
         self.interpreter.handle(now, Input::Established);
     }
 
-    fn reconfigure(&mut self, now: Instant) {
-        let Some(agreed) = self.agreed.clone() else { return };
+    fn reconfigure(&mut self, now: Instant, agreed: Negotiated) {
         let held = agreed.is_on_hold();
         if let Some(media) = &mut self.media {
             media.handle_command(Command::Reconfigure(Box::new(agreed)), now);

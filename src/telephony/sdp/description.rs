@@ -108,6 +108,8 @@ pub(super) struct Audio {
     pub(super) address: Option<IpAddr>,
     /// In the order of liking.
     pub(super) formats: Vec<Format>,
+    /// Every payload type of the line, also those whose encoding we do not know.
+    pub(super) numbers: Vec<u8>,
     pub(super) redundancies: Vec<Redundancy>,
     pub(super) direction: Direction,
     /// The packet time that the other side wants to receive.
@@ -199,6 +201,7 @@ impl Audio {
             address: connection.and_then(address),
             redundancies: redundancies(media, &formats),
             formats,
+            numbers: numbers(media).collect(),
             direction: direction.unwrap_or_default(),
             packet_time: milliseconds("ptime"),
             max_packet_time: milliseconds("maxptime"),
@@ -223,11 +226,13 @@ fn address(connection: &Connection) -> Option<IpAddr> {
     connection.connection_address.split('/').next()?.parse().ok()
 }
 
+fn numbers(media: &Media) -> impl Iterator<Item = u8> {
+    let tokens = media.fmt.split_whitespace();
+    tokens.filter_map(|token| token.parse().ok().filter(|payload_type| *payload_type < 128u8))
+}
+
 fn formats(media: &Media) -> Vec<Format> {
-    media
-        .fmt
-        .split_whitespace()
-        .filter_map(|token| token.parse().ok().filter(|payload_type| *payload_type < 128u8))
+    numbers(media)
         .filter_map(|payload_type| {
             let encoding = match mapping(media, payload_type) {
                 Some(mapping) => encoding(mapping)?,

@@ -1,17 +1,20 @@
 //! Offer and answer (RFC 3264), over the life of one call.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use sdp_types::Session;
 
-use super::description::{Audio, Description, Direction, Encoding, Redundancy};
+use super::description::{Audio, Description, Direction, Encoding, MediaLine, Redundancy};
 use super::write::{self, AudioLine, Line};
 use super::{Refusal, address};
 use crate::telephony::codec::Codec;
 
 /// The number for telephone events in our own offers, the one that everybody uses.
 const TELEPHONE_EVENT: u8 = 101;
+/// Numbers that mean what a description says (RFC 3551 section 6).
+const DYNAMIC: std::ops::RangeInclusive<u8> = 96..=127;
 const DEFAULT_PACKET_TIME: Duration = Duration::from_millis(20);
 /// The shortest packet time that we send with.
 pub const MIN_PACKET_TIME: Duration = Duration::from_millis(10);
@@ -108,7 +111,78 @@ pub struct Negotiator {
     /// What we said last, with version 0.
     last: Option<String>,
     /// An offer of ours that waits for its answer.
-    offered: Option<LocalMedia>,
+    offered: Option<Offered>,
+    /// The lines that both sides know, and what is fixed about them.
+    stream: Stream,
+}
+
+#[derive(Clone, Debug)]
+struct Offered {
+    local: LocalMedia,
+    numbers: Numbers,
+}
+
+/// What offers after the first must keep (RFC 3264 section 8): how many lines there are, in which order, and what a
+/// payload type stands for.
+#[derive(Clone, Debug, Default)]
+struct Stream {
+    /// The lines of their last offer; none before there was one. Then ours has the audio alone.
+    lines: Vec<MediaLine>,
+    /// Which of them is the audio.
+    audio: usize,
+    /// What we receive with.
+    numbers: Numbers,
+    /// Every payload type that has stood for something in an offer of theirs (section 8.3.2).
+    taken: BTreeSet<u8>,
+}
+
+/// Payload types that we receive with.
+#[derive(Clone, Debug, Default)]
+struct Numbers {
+    codecs: Vec<(Codec, u8)>,
+    telephone_event: Option<u8>,
+}
+
+impl Numbers {
+    fn of(negotiated: &Negotiated) -> Self {
+        let codecs = negotiated.codecs.iter();
+        Self {
+            codecs: codecs.map(|agreed| (agreed.codec, agreed.payload.receive)).collect(),
+            telephone_event: negotiated.telephone_event.map(|payload| payload.receive),
+        }
+    }
+
+    fn codec(&self, codec: Codec) -> Option<u8> {
+        let mut codecs = self.codecs.iter();
+        codecs.find(|(known, _)| *known == codec).map(|(_, number)| *number)
+    }
+}
+
+impl Stream {
+    /// Remembers an offer of theirs that was answered.
+    fn keep(&mut self, offer: &Description, audio: usize, negotiated: &Negotiated) {
+        self.lines.clone_from(&offer.media);
+        self.audio = audio;
+        let now = Numbers::of(negotiated);
+        for (codec, number) in &now.codecs {
+            self.numbers.codecs.retain(|(known, _)| known != codec);
+            self.numbers.codecs.push((*codec, *number));
+        }
+        self.numbers.telephone_event = now.telephone_event.or(self.numbers.telephone_event);
+        let line = offer.media.get(audio).and_then(|line| line.audio.as_ref());
+        self.taken.extend(line.into_iter().flat_map(|audio| &audio.numbers));
+    }
+
+    /// The payload types of an offer of ours: those of before, else the usual ones.
+    fn numbers(&self, codecs: &[Codec]) -> Numbers {
+        let number = |codec: &Codec| (*codec, self.numbers.codec(*codec).unwrap_or(codec.payload_type()));
+        let free = std::iter::once(TELEPHONE_EVENT).chain(DYNAMIC);
+        let free = free.into_iter().find(|number| !self.taken.contains(number));
+        Numbers {
+            codecs: codecs.iter().map(number).collect(),
+            telephone_event: self.numbers.telephone_event.or(free),
+        }
+    }
 }
 
 impl Negotiator {
@@ -121,6 +195,7 @@ impl Negotiator {
             version: 1,
             last: None,
             offered: None,
+            stream: Stream::default(),
         }
     }
 
@@ -150,37 +225,55 @@ impl Negotiator {
             .map(|(at, line)| if at == index { Line::Audio } else { Line::refusing(line) });
         let session = write::session(self.session_id, &audio, lines);
         self.offered = None;
+        self.stream.keep(offer, index, &negotiated);
         Ok((self.publish(session), negotiated))
     }
 
-    /// An offer of ours: in the 200 to an INVITE without one, or as a caller.
+    /// An offer of ours: in the 200 to an INVITE or re-INVITE without one, or as a caller. It has the lines of the session as
+    /// it is, the refused ones too, and its payload types.
     pub fn offer(&mut self, local: &LocalMedia) -> String {
-        let codecs: Vec<(Codec, u8)> = local
-            .codecs
-            .iter()
-            .map(|codec| (*codec, codec.payload_type()))
-            .collect();
+        let numbers = self.stream.numbers(&local.codecs);
         let audio = AudioLine {
             local,
-            codecs: &codecs,
-            telephone_event: Some(TELEPHONE_EVENT),
+            codecs: &numbers.codecs,
+            telephone_event: numbers.telephone_event,
             redundancy: None,
             direction: local.direction,
             rtcp_mux: true,
         };
-        let session = write::session(self.session_id, &audio, std::iter::once(Line::Audio));
-        self.offered = Some(local.clone());
+        let Stream {
+            lines, audio: index, ..
+        } = &self.stream;
+        let first = lines.is_empty().then_some(Line::Audio);
+        let kept = lines.iter().enumerate();
+        let kept = kept.map(|(at, line)| {
+            if at == *index {
+                Line::Audio
+            } else {
+                Line::refusing(line)
+            }
+        });
+        let session = write::session(self.session_id, &audio, first.into_iter().chain(kept));
+        self.offered = Some(Offered {
+            local: local.clone(),
+            numbers,
+        });
         self.publish(session)
     }
 
     /// Takes the answer to our last offer.
     pub fn accept(&mut self, answer: &Description) -> Result<Negotiated, Refusal> {
-        let local = self.offered.as_ref().ok_or(Refusal::UnexpectedAnswer)?;
-        if answer.media.len() != 1 {
+        let Offered { local, numbers } = self.offered.as_ref().ok_or(Refusal::UnexpectedAnswer)?;
+        if answer.media.len() != self.stream.lines.len().max(1) {
             return Err(Refusal::UnexpectedAnswer);
         }
-        let (_, port, audio) = answer.active_audio().next().ok_or(Refusal::NoAudio)?;
-        let negotiated = negotiate(port, audio, local, Codec::payload_type, TELEPHONE_EVENT)?;
+        let mut lines = answer.active_audio();
+        let line = lines.find(|(index, ..)| *index == self.stream.audio);
+        let (_, port, audio) = line.ok_or(Refusal::NoAudio)?;
+        let number = |codec: Codec| numbers.codec(codec).unwrap_or(codec.payload_type());
+        let event = numbers.telephone_event.unwrap_or(TELEPHONE_EVENT);
+        let negotiated = negotiate(port, audio, local, number, event)?;
+        self.stream.numbers = numbers.clone();
         self.offered = None;
         Ok(Negotiated {
             // We never offer it.

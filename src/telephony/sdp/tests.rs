@@ -278,6 +278,43 @@ fn a_late_offer_is_answered_with_their_own_numbers() {
     assert_eq!(negotiator.accept(&theirs), Err(Refusal::UnexpectedAnswer), "once");
 }
 
+/// A call manager that takes its caller off hold asks for an offer (RFC 3264 section 8).
+#[test]
+fn a_later_offer_of_ours_keeps_lines_and_payload_types() {
+    let mut negotiator = Negotiator::new(14);
+    let theirs = description(
+        "m=audio 30000 RTP/SAVP 0\r\nm=audio 30002 RTP/AVP 0 96 101\r\na=rtpmap:96 telephone-event/8000\r\n\
+         a=rtpmap:101 opus/48000/2\r\nm=video 30004 RTP/AVP 97\r\n",
+    );
+    let (_, negotiated) = negotiator.answer(&theirs, &local()).expect("acceptable");
+    assert_eq!(negotiated.telephone_event, Some(PayloadPair { send: 96, receive: 96 }));
+    let offer = negotiator.offer(&local());
+    let lines: Vec<_> = offer.lines().filter(|line| line.starts_with("m=")).collect();
+    assert_eq!(
+        lines,
+        [
+            "m=audio 0 RTP/SAVP 0",
+            "m=audio 40000 RTP/AVP 0 8 96",
+            "m=video 0 RTP/AVP 97"
+        ]
+    );
+    let answer = "m=audio 0 RTP/SAVP 0\r\nm=audio 30008 RTP/AVP 8 96\r\na=rtpmap:96 telephone-event/8000\r\n\
+                  m=video 0 RTP/AVP 97\r\n";
+    let agreed = negotiator.accept(&description(answer)).expect("it fits");
+    assert_eq!(agreed.remote_rtp, Some(socket("192.0.2.9:30008")));
+    assert_eq!(agreed.telephone_event, Some(PayloadPair { send: 96, receive: 96 }));
+}
+
+#[test]
+fn a_payload_type_that_means_something_is_not_given_another_meaning() {
+    let mut negotiator = Negotiator::new(14);
+    let theirs =
+        description("m=audio 30000 RTP/AVP 0 101 96\r\na=rtpmap:101 opus/48000/2\r\na=rtpmap:96 ilbc/8000\r\n");
+    negotiator.answer(&theirs, &local()).expect("acceptable");
+    let offer = negotiator.offer(&local());
+    assert!(offer.contains("a=rtpmap:97 telephone-event/8000\r\n"), "{offer}");
+}
+
 #[test]
 fn an_answer_that_does_not_fit_the_offer_is_refused() {
     let mut negotiator = Negotiator::new(14);
@@ -327,6 +364,22 @@ proptest! {
         prop_assert_eq!(here.direction.receives(), there.direction.sends());
         prop_assert!(here.rtcp_mux && there.rtcp_mux);
         prop_assert!((10..=60).contains(&there.packet_time.as_millis()));
+    }
+
+    #[test]
+    fn every_offer_of_ours_can_be_answered(
+        before in proptest::collection::vec("m=(audio|video) [1-9][0-9]{0,3} RTP/S?AVP( [0-9]{1,2}){1,4}", 1..6),
+    ) {
+        let mut here = Negotiator::new(3);
+        let text = format!("v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\n{}\r\n", before.join("\r\n"));
+        let theirs = Description::parse(&text).expect("valid");
+        if here.answer(&theirs, &local()).is_ok() {
+            let offer = Description::parse(&here.offer(&local())).expect("ours");
+            prop_assert_eq!(offer.media.len(), theirs.media.len());
+            let there = LocalMedia::new("192.0.2.9".parse().expect("address"), 30_000);
+            let (answer, _) = Negotiator::new(5).answer(&offer, &there).expect("it has audio");
+            prop_assert!(here.accept(&Description::parse(&answer).expect("ours")).is_ok());
+        }
     }
 
     #[test]

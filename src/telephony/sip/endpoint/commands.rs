@@ -28,7 +28,8 @@ impl Endpoint {
             }
             (Command::Reinvite(sdp), Phase::Established) => self.reinvite(now, key, sdp),
             (Command::AnswerReinvite(id, sdp), Phase::Established) if self.awaits(key, id) => {
-                self.answer(now, key, &sdp)
+                self.answer(now, key, &sdp);
+                self.emit(key, CallEvent::ReinviteAccepted);
             }
             (Command::RejectReinvite(id, status), Phase::Established) if self.awaits(key, id) => {
                 self.refuse_waiting(now, key, status.clamp(300, 699));

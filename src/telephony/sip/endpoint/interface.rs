@@ -148,7 +148,10 @@ pub enum CallEvent {
         /// SDP; `None` asks us for an offer.
         offer: Option<String>,
     },
-    /// The change is not wanted any more; an answer to it is ignored.
+    /// Our acceptance of the change was sent: it counts now. Until then it may still be cancelled.
+    ReinviteAccepted,
+    /// The change is not wanted any more; an answer to it is ignored, and the session stays as it was (RFC 3261 section
+    /// 14.2).
     ReinviteCancelled,
     /// A key that came in a SIP INFO.
     Info {
@@ -207,6 +210,7 @@ impl fmt::Debug for CallEvent {
         match self {
             Self::Acknowledged { .. } => f.write_str("Acknowledged"),
             Self::Reinvite { .. } => f.write_str("Reinvite"),
+            Self::ReinviteAccepted => f.write_str("ReinviteAccepted"),
             Self::ReinviteCancelled => f.write_str("ReinviteCancelled"),
             Self::Info { .. } => f.write_str("Info"),
             Self::Ringing => f.write_str("Ringing"),

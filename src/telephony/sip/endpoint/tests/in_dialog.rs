@@ -221,6 +221,7 @@ fn another_invite_stands_for_a_lost_ack() {
         ]
     );
     lab.command(key, Command::AnswerReinvite(ReinviteId(2), "v=0 new".into()));
+    assert_eq!(lab.last_event(), CallEvent::ReinviteAccepted);
     assert!(lab.deliver(&ack(&tag)).is_empty(), "the late ACK of the first");
     assert!(lab.events.is_empty());
     let again = lab.pass(Duration::from_millis(600));
@@ -390,12 +391,16 @@ fn a_late_answer_does_not_hit_the_next_change() {
 #[test]
 fn a_cancelled_change_keeps_the_call() {
     let mut lab = Lab::new();
-    let (_, tag) = lab.established();
+    let (key, tag) = lab.established();
     lab.deliver(&request("INVITE", "a", 2, &tag, SDP, "v=0"));
     let sent = lab.deliver(&request("CANCEL", "a", 2, &tag, "", ""));
     assert_eq!(statuses(&sent), [200, 487]);
     assert_eq!(lab.last_event(), CallEvent::ReinviteCancelled);
     assert_eq!(lab.endpoint.stats().calls, 1);
+    lab.events.clear();
+    let crossing = Command::AnswerReinvite(ReinviteId(2), "v=0".into());
+    assert!(lab.command(key, crossing).is_empty());
+    assert!(lab.events.is_empty(), "nobody is told that it counts");
 }
 
 #[test]
