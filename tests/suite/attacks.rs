@@ -199,6 +199,12 @@ fn bad_streams_cost_only_themselves() {
         ),
         ("two lengths", options("Content-Length: 7\r\n").into(), Some(400), true),
         (
+            "a length that is too short",
+            [no_length("Content-Length: 4"), options("")].join("fourv=0\r\n").into(),
+            Some(415),
+            true,
+        ),
+        (
             "no end",
             [options("").as_bytes(), &[b'x'; 70_000]].concat(),
             Some(200),

@@ -316,11 +316,18 @@ async fn bad_messages_leave_a_good_connection_alone() {
         .expect("open");
     assert_eq!(read_status(&mut stream).await, "SIP/2.0 400 Bad Request");
     assert!(is_closed(&mut stream).await, "no structure, no connection");
+    let mut short = TcpStream::connect(address(&ivr, Transport::Tcp, true))
+        .await
+        .expect("the listener lives");
+    let two = [options("6", "l: 4\r\n"), options("7", "l: 0\r\n")].join("four\r\nv=0\r\n");
+    short.write_all(two.as_bytes()).await.expect("open");
+    assert_eq!(read_status(&mut short).await, "SIP/2.0 415 Unsupported Media Type");
+    assert!(is_closed(&mut short).await, "the second is lost, and its sender knows");
     let mut other = TcpStream::connect(address(&ivr, Transport::Tcp, true))
         .await
         .expect("the listener lives");
     other
-        .write_all(options("6", "l: 0\r\n").as_bytes())
+        .write_all(options("8", "l: 0\r\n").as_bytes())
         .await
         .expect("open");
     assert_eq!(read_status(&mut other).await, "SIP/2.0 200 OK");
