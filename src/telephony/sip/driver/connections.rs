@@ -14,15 +14,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::ConnectionLimits;
+use super::writes::{self, Writer, Writes};
 use crate::telephony::sip::admission::prefix_of;
 use crate::telephony::sip::transport::Channel;
-
-/// Messages that wait to be written to one peer.
-pub(super) const WRITES: usize = 256;
 
 /// Channels of connections begin here; smaller numbers are UDP sockets.
 const FIRST_CHANNEL: u64 = 1 << 32;
@@ -66,7 +63,7 @@ impl Source {
 struct Connection {
     remote: SocketAddr,
     source: Source,
-    writer: mpsc::Sender<Arc<[u8]>>,
+    writer: Writer,
     close: CancellationToken,
     is_trusted: Arc<AtomicBool>,
 }
@@ -74,7 +71,7 @@ struct Connection {
 /// A place in the table, for the tasks of the connection; given back when it is dropped.
 pub(super) struct Place {
     pub(super) channel: Channel,
-    pub(super) writer: mpsc::Sender<Arc<[u8]>>,
+    pub(super) writer: Writer,
     pub(super) close: CancellationToken,
     is_trusted: Arc<AtomicBool>,
     connections: Arc<Connections>,
@@ -115,7 +112,7 @@ impl Connections {
         self: &Arc<Self>,
         remote: SocketAddr,
         is_known: bool,
-    ) -> Option<(Place, mpsc::Receiver<Arc<[u8]>>)> {
+    ) -> Option<(Place, Writes)> {
         let mut table = self.lock();
         let source = Source::of(remote.ip(), is_known);
         let from_source = table.per_source.get(&source).copied().unwrap_or(0);
@@ -135,7 +132,7 @@ impl Connections {
         }
         let channel = Channel(table.next);
         table.next += 1;
-        let (writer, writes) = mpsc::channel(WRITES);
+        let (writer, writes) = writes::queue();
         let close = CancellationToken::new();
         let is_trusted = Arc::new(AtomicBool::new(is_known));
         *table.per_source.entry(source).or_default() += 1;
@@ -198,8 +195,9 @@ impl Connections {
         let Some(connection) = own.or_else(by_remote).filter(is_open) else {
             return Err(bytes);
         };
-        if connection.writer.try_send(bytes).is_err() {
+        if connection.writer.queue(bytes).is_err() {
             connection.close.cancel();
+            tracing::warn!(sip.remote = %connection.remote, "a peer does not read what is sent to it, its connection is closed");
         }
         Ok(())
     }
@@ -260,6 +258,7 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
+    use super::super::writes::MAX_BYTES;
     use super::*;
 
     fn limits() -> ConnectionLimits {
@@ -338,8 +337,8 @@ mod tests {
         assert_eq!((connections.len(), connections.lock().strangers), (0, 0));
     }
 
-    #[test]
-    fn a_connection_that_is_being_closed_takes_no_more_messages() {
+    #[tokio::test]
+    async fn a_connection_that_is_being_closed_takes_no_more_messages() {
         let connections = Arc::new(Connections::new(limits()));
         let (place, mut writes) = connections.admit(remote(1, 1, 1), true).expect("a place");
         let bytes: Arc<[u8]> = b"x".as_slice().into();
@@ -361,17 +360,20 @@ mod tests {
                 .is_err()
         );
         assert!(connections.write(Channel::ANY, remote(1, 1, 1), bytes).is_err());
-        assert_eq!(std::iter::from_fn(|| writes.try_recv().ok()).count(), 2);
+        let (queued, _) = writes.next().await.expect("what was queued before");
+        assert_eq!(queued, b"xx");
     }
 
     #[test]
     fn a_peer_that_does_not_read_loses_its_connection() {
         let connections = Arc::new(Connections::new(limits()));
         let (place, _unread) = connections.admit(remote(1, 1, 1), true).expect("a place");
-        for _ in 0..=WRITES {
-            assert!(!place.close.is_cancelled());
-            let _ = connections.write(place.channel, remote(1, 1, 1), b"x".as_slice().into());
+        let mut queued = 0;
+        while !place.close.is_cancelled() {
+            assert!(queued <= MAX_BYTES, "bounded");
+            let _ = connections.write(place.channel, remote(1, 1, 1), vec![b'x'; 1_000].into());
+            queued += 1_000;
         }
-        assert!(place.close.is_cancelled());
+        assert!(queued > 900_000, "a thousand answers at once are no sign of that: {queued}");
     }
 }

@@ -107,7 +107,12 @@ impl Core {
                     None => break,
                 },
                 Some(key) = self.dropped_calls.recv() => self.on_dropped(key),
-                Some(arrival) = known.recv() => self.on_arrivals(arrival, &mut known),
+                Some(arrival) = known.recv() => {
+                    if self.on_arrivals(arrival, &mut known) {
+                        // Writers of connections, woken on this thread, may wait for this task to make room.
+                        tokio::task::yield_now().await;
+                    }
+                }
                 Some(arrival) = unknown.recv() => self.on_arrival(arrival),
                 () = &mut sleep, if deadline.is_some() => self.handle(monotonic(), Input::Timeout),
             }
@@ -134,12 +139,14 @@ impl Core {
         self.handle(now, Input::Command(key, Command::HangUp));
     }
 
-    fn on_arrivals(&mut self, first: Arrival, queue: &mut mpsc::Receiver<Arrival>) {
+    /// Handles what is there, a batch at the most; true when there may be more.
+    fn on_arrivals(&mut self, first: Arrival, queue: &mut mpsc::Receiver<Arrival>) -> bool {
         self.on_arrival(first);
         for _ in 0..BATCH {
-            let Ok(arrival) = queue.try_recv() else { return };
+            let Ok(arrival) = queue.try_recv() else { return false };
             self.on_arrival(arrival);
         }
+        true
     }
 
     fn on_arrival(&mut self, arrival: Arrival) {
@@ -284,7 +291,7 @@ impl Core {
             return;
         };
         // The queue is new and empty.
-        let _ = place.writer.try_send(bytes);
+        let _ = place.writer.queue(bytes);
         tokio::spawn(tcp::connect(
             remote,
             place,

@@ -13,7 +13,7 @@
 //! |---|---|---|
 //! | datagrams of trunks, of strangers (apart, trunks first) | `ARRIVALS` | the datagram is dropped and counted; the peer sends it again |
 //! | messages of a TCP connection | the same | the reader waits, and so does the peer |
-//! | bytes to a TCP peer | `connections::WRITES` | the peer does not read: its connection is closed |
+//! | bytes to a TCP peer | `writes::MAX_BYTES` | nothing more is read from the peer while much of it waits; full, or when nothing is taken for 5 s, the peer does not read: its connection is closed |
 //! | TCP connections | `ConnectionLimits` | the newcomer is closed, or the oldest of the strangers' |
 //! | new calls to the call layer | `CALLS` | 503 with Retry-After |
 //! | events of one call | `EVENTS` | keys of INFO are dropped when half of it is taken; when it is full, nobody listens: the call is hung up |
@@ -26,6 +26,7 @@ mod core;
 mod patience;
 mod tcp;
 mod udp;
+mod writes;
 
 #[cfg(test)]
 mod tests;
@@ -72,7 +73,8 @@ pub struct Listen {
 /// Limits on TCP connections.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ConnectionLimits {
-    /// All together. Each takes a file handle, two small tasks, and up to 72 KiB for a message that has begun.
+    /// All together. Each takes a file handle, two small tasks, up to 72 KiB for a message that has begun, and what the
+    /// peer does not read: 64 KiB mostly, 1 MiB at the most.
     pub total: usize,
     /// Those of sources that no trunk allows. When they are taken, the oldest gives way.
     pub strangers: usize,

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::socket::{setsockopt, sockopt};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::tcp::OwnedReadHalf;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::connections::{Connections, Place};
 use super::patience::Patience;
+use super::writes::Writes;
 use super::{Arrival, Ingress};
 use crate::telephony::sip::framing::{Frame, Framer, PONG};
 use crate::telephony::sip::transport::{Flow, Transport};
@@ -22,7 +22,7 @@ use crate::telephony::sip::transport::{Flow, Transport};
 /// How long a connection of ours may take to be made. Time for one SYN to be lost; a large request goes on as a datagram
 /// then, while a stop of the program still waits for its answer.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
-/// How long a peer may take to read a message; and after the end, all that was queued for it.
+/// How long a peer may take nothing of what is written to it; and after the end, how long all that was queued for it may take.
 const WRITE_LIMIT: Duration = Duration::from_secs(5);
 /// Bytes read at once.
 const READ_BYTES: usize = 8 * 1024;
@@ -64,7 +64,7 @@ pub(super) async fn accept(
 pub(super) async fn connect(
     remote: SocketAddr,
     place: Place,
-    writes: mpsc::Receiver<Arc<[u8]>>,
+    writes: Writes,
     patience: Patience,
     ingress: Arc<Ingress>,
     stop: CancellationToken,
@@ -88,7 +88,7 @@ async fn serve(
     stream: TcpStream,
     remote: SocketAddr,
     place: Place,
-    writes: mpsc::Receiver<Arc<[u8]>>,
+    writes: Writes,
     patience: Patience,
     ingress: Arc<Ingress>,
     stop: CancellationToken,
@@ -135,6 +135,8 @@ async fn read(mut half: OwnedReadHalf, flow: Flow, mut patience: Patience, ingre
     let mut framer = Framer::default();
     let mut buffer = vec![0; READ_BYTES];
     loop {
+        // Who does not take our answers asks no more. The writer ends the wait of a peer that takes nothing.
+        place.writer.has_room().await;
         let deadline = patience.deadline(place.is_trusted());
         let length = match timeout_at(deadline, half.read(&mut buffer)).await {
             Ok(Ok(length)) if length > 0 => length,
@@ -152,7 +154,7 @@ async fn read(mut half: OwnedReadHalf, flow: Flow, mut patience: Patience, ingre
                 Frame::Unframable(head) => Arrival::Unframable { flow, head },
                 Frame::Ping => {
                     // A peer that sends pings and reads no pongs is not worth a wait.
-                    let _ = place.writer.try_send(PONG.into());
+                    let _ = place.writer.queue(PONG.into());
                     continue;
                 }
             };
@@ -165,21 +167,22 @@ async fn read(mut half: OwnedReadHalf, flow: Flow, mut patience: Patience, ingre
 }
 
 /// Writes what is queued; after `close`, what is left in the queue and no more.
-async fn write(mut half: OwnedWriteHalf, mut writes: mpsc::Receiver<Arc<[u8]>>, close: CancellationToken) {
+async fn write(mut half: impl AsyncWrite + Unpin, mut writes: Writes, close: CancellationToken) {
     let all = async {
         loop {
-            let bytes = tokio::select! {
+            let next = tokio::select! {
                 biased;
-                bytes = writes.recv() => bytes,
+                next = writes.next() => next,
                 () = close.cancelled() => None,
             };
-            let Some(bytes) = bytes else { break };
-            if !matches!(timeout(WRITE_LIMIT, half.write_all(&bytes)).await, Ok(Ok(()))) {
+            let Some((chunk, count)) = next else { break };
+            if !write_chunk(&mut half, &chunk).await {
                 break;
             }
+            writes.taken(count);
         }
     };
-    // Message by message, a peer could take its time for the whole queue.
+    // Chunk by chunk, a peer could take its time for the whole queue.
     let too_slow = async {
         close.cancelled().await;
         tokio::time::sleep(WRITE_LIMIT).await;
@@ -190,4 +193,43 @@ async fn write(mut half: OwnedWriteHalf, mut writes: mpsc::Receiver<Arc<[u8]>>, 
     }
     close.cancel();
     let _ = timeout(WRITE_LIMIT, half.shutdown()).await;
+}
+
+/// Writes all of `chunk`; false when the connection is gone, or its peer takes nothing for too long.
+async fn write_chunk(half: &mut (impl AsyncWrite + Unpin), mut chunk: &[u8]) -> bool {
+    while !chunk.is_empty() {
+        match timeout(WRITE_LIMIT, half.write(chunk)).await {
+            Ok(Ok(length)) if length > 0 => chunk = &chunk[length..],
+            failed => {
+                tracing::debug!(timed_out = failed.is_err(), "a peer does not take what is sent to it");
+                return false;
+            }
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::writes;
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_peer_keeps_its_connection_and_one_that_takes_nothing_loses_it() {
+        let (mut peer, half) = tokio::io::duplex(1_000);
+        let (writer, writes) = writes::queue();
+        let close = CancellationToken::new();
+        let task = tokio::spawn(write(half, writes, close.clone()));
+        writer.queue(vec![b'x'; 20_000].into()).expect("room");
+        let begin = Instant::now();
+        for _ in 0..19 {
+            tokio::time::sleep(WRITE_LIMIT - Duration::from_secs(1)).await;
+            peer.read_exact(&mut [0; 1_000]).await.expect("open");
+            assert!(!close.is_cancelled());
+        }
+        assert!(begin.elapsed() > 10 * WRITE_LIMIT);
+        writer.queue(vec![b'x'; 2_000].into()).expect("room");
+        timeout(3 * WRITE_LIMIT, close.cancelled()).await.expect("closed");
+        task.await.expect("ended");
+    }
 }

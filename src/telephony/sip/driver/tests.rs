@@ -333,6 +333,34 @@ async fn bad_messages_leave_a_good_connection_alone() {
     assert_eq!(read_status(&mut other).await, "SIP/2.0 200 OK");
 }
 
+/// Connections of trunks that sent a thousand requests in one piece were closed in the middle, though they read all answers: the
+/// queue counted messages, and was full before the task that empties it had its turn.
+#[tokio::test]
+async fn thousands_of_requests_in_one_piece_are_all_answered() {
+    const COUNT: usize = 5_000;
+    let (ivr, _incoming) = start(LOOPBACK, ConnectionLimits::default());
+    let stream = TcpStream::connect(address(&ivr, Transport::Tcp, true))
+        .await
+        .expect("connects");
+    let (mut read, mut write) = stream.into_split();
+    let all: String = (0..COUNT).map(|n| options(&n.to_string(), "l: 0\r\n")).collect();
+    let sending = tokio::spawn(async move {
+        write.write_all(all.as_bytes()).await.expect("open");
+        write
+    });
+    let mut heard = String::new();
+    let mut buffer = vec![0; 65_536];
+    while heard.matches("SIP/2.0 200 OK").count() < COUNT {
+        let length = timeout(LIMIT, read.read(&mut buffer))
+            .await
+            .expect("in time")
+            .expect("open");
+        assert!(length > 0, "closed after {}", heard.matches("SIP/2.0 200 OK").count());
+        heard += std::str::from_utf8(&buffer[..length]).expect("text");
+    }
+    drop(sending.await.expect("sent"));
+}
+
 #[tokio::test]
 async fn slow_and_silent_connections_are_cut_and_counted() {
     let limits = ConnectionLimits {
