@@ -32,6 +32,8 @@ use rand::rngs::StdRng;
 const CARRIER: &str = "networks = [\"192.0.2.0/24\", \"2001:db8:2::/64\"]\nmax_calls = 3\n[[called]]\nnumber = \"100\"\ndialplan = \"reset\"\n";
 const GUARDED: &str = "networks = [\"203.0.113.0/24\"]\nmax_calls = 2\n[digest]\nrealm = \"passline\"\n[[digest.users]]\nname = \"alice\"\npassword = \"wonderland\"\n[[called]]\nnumber = \"*\"\ndialplan = \"reset\"\n";
 const OURS: ([u8; 4], u16) = ([198, 51, 100, 1], 5060);
+/// Bytes of answers that transactions keep.
+const MAX_KEPT: usize = 256 * 1024;
 /// Enough for every timer that there is, a far end that rings included.
 const LONG: Duration = Duration::from_secs(400);
 
@@ -88,6 +90,7 @@ impl Lab {
         let config = EndpointConfig {
             max_calls: 4,
             max_transactions: 16,
+            max_transaction_bytes: MAX_KEPT,
             local: vec![local(Transport::Udp, Channel(1)), local(Transport::Tcp, Channel::ANY)],
             ..EndpointConfig::default()
         };
@@ -117,6 +120,7 @@ impl Lab {
         assert!(stats.calls <= 4, "a bounded table of calls");
         // Server transactions are bounded by the configuration, client transactions by the calls.
         assert!(stats.transactions <= 16 + 64, "{} transactions", stats.transactions);
+        assert!(stats.transaction_bytes <= MAX_KEPT, "{} bytes", stats.transaction_bytes);
         assert!(stats.timers <= 512, "{} timers", stats.timers);
     }
 

@@ -108,11 +108,7 @@ impl Connections {
 
     /// Takes a place for a connection with `remote`, and the queue of what is to be written to it; `None` when there is
     /// no place left for it.
-    pub(super) fn admit(
-        self: &Arc<Self>,
-        remote: SocketAddr,
-        is_known: bool,
-    ) -> Option<(Place, Writes)> {
+    pub(super) fn admit(self: &Arc<Self>, remote: SocketAddr, is_known: bool) -> Option<(Place, Writes)> {
         let mut table = self.lock();
         let source = Source::of(remote.ip(), is_known);
         let from_source = table.per_source.get(&source).copied().unwrap_or(0);
@@ -374,6 +370,9 @@ mod tests {
             let _ = connections.write(place.channel, remote(1, 1, 1), vec![b'x'; 1_000].into());
             queued += 1_000;
         }
-        assert!(queued > 900_000, "a thousand answers at once are no sign of that: {queued}");
+        assert!(
+            queued > 900_000,
+            "a thousand answers at once are no sign of that: {queued}"
+        );
     }
 }

@@ -176,10 +176,6 @@ impl Endpoint {
         request: Checked,
         offer: Option<String>,
     ) {
-        if self.servers.is_full() {
-            self.refuse_explained(now, flow, transaction, &request, &Refusal::for_now(503, 2));
-            return;
-        }
         let Some(reply) = reply_flow(flow, &request.message) else {
             return;
         };
@@ -188,6 +184,10 @@ impl Endpoint {
             call: Some(key),
             ..opening(&request, &flow, reply)
         };
+        if !self.servers.has_room(opening.bytes()) {
+            self.refuse_explained(now, flow, transaction, &request, &Refusal::for_now(503, 2));
+            return;
+        }
         self.servers.open(now, &mut self.wire, transaction, opening);
         if let Some(call) = self.calls.get_mut(&key) {
             call.waiting = Some(Waiting {

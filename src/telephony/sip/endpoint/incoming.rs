@@ -204,7 +204,11 @@ impl Endpoint {
             Ok(offer) => offer,
             Err(refusal) => return self.refuse_explained(now, flow, transaction, &request, &refusal),
         };
-        let admitted = if self.is_full() {
+        let Some(reply) = reply_flow(flow, &request.message) else {
+            return;
+        };
+        let opening = opening(&request, &flow, reply);
+        let admitted = if self.is_full() || !self.servers.has_room(opening.bytes()) {
             Err(admission::Refusal::Overloaded)
         } else {
             self.admission.admit_call(now, trunk)
@@ -215,14 +219,11 @@ impl Endpoint {
             self.refuse_explained(now, flow, transaction, &request, &refusal);
             return;
         }
-        let Some(reply) = reply_flow(flow, &request.message) else {
-            return;
-        };
         let key = self.new_key();
         let opening = Opening {
             call: Some(key),
             copies: Some(self.fingerprints.copies(&request)),
-            ..opening(&request, &flow, reply)
+            ..opening
         };
         self.servers.open(now, &mut self.wire, transaction, opening);
         let info = self.info(key, flow, trunk, &request, dialplan, offer);
@@ -322,7 +323,7 @@ impl Endpoint {
                 .stateless_tag(request.call_id(), request.from().as_str())
         });
         let bytes: Arc<[u8]> = begin(&request.message, &flow, 200, Some(tag)).finish().into();
-        if self.servers.is_full() {
+        if !self.servers.has_room(bytes.len()) {
             self.wire.send(reply, bytes);
             return;
         }

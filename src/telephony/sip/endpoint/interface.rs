@@ -337,6 +337,8 @@ pub struct Stats {
     pub calls: usize,
     /// Transactions in progress, both sides.
     pub transactions: usize,
+    /// Bytes of answers that they keep.
+    pub transaction_bytes: usize,
     /// Requests of ours without a final answer.
     pub unanswered: usize,
     /// Timers that are set.

@@ -75,6 +75,9 @@ pub struct EndpointConfig {
     pub max_calls: usize,
     /// The most server transactions at once. One lasts up to 32 s: enough for 1,000 calls a second with BYE.
     pub max_transactions: usize,
+    /// The most bytes of answers that they keep, with the Vias of the requests: 512 for each of the most, which is what an
+    /// answer takes behind one or two proxies.
+    pub max_transaction_bytes: usize,
     /// What sources hear that no trunk allows.
     pub strangers: Unserved,
     /// How often they are heard at all.
@@ -88,6 +91,7 @@ impl Default for EndpointConfig {
         Self {
             max_calls: 10_000,
             max_transactions: 131_072,
+            max_transaction_bytes: 64 * 1024 * 1024,
             strangers: Unserved::Answer,
             stranger_limits: StrangerLimits::default(),
             local: Vec::new(),
@@ -260,7 +264,7 @@ impl Endpoint {
             admission: Admission::new(budgets, config.max_calls, now),
             strangers: Strangers::new(config.stranger_limits, now),
             wire: Wire::new(),
-            servers: Servers::new(config.max_transactions),
+            servers: Servers::new(config.max_transactions, config.max_transaction_bytes),
             clients: Clients::new(),
             calls: HashMap::new(),
             guests: HashMap::new(),
@@ -312,6 +316,7 @@ impl Endpoint {
         Stats {
             calls: self.calls.len(),
             transactions: self.servers.len() + self.clients.len(),
+            transaction_bytes: self.servers.held(),
             unanswered: self.clients.unanswered(),
             timers: self.wire.timers.count(),
             ..self.stats

@@ -65,7 +65,7 @@ impl Endpoint {
     ) {
         let is_invite = *request.method() == Method::Invite;
         // A transaction would send it again and again, to an address that may be forged.
-        if !is_invite || self.servers.is_full() || !self.is_vouched(flow.remote.ip()) {
+        if !is_invite || !self.is_vouched(flow.remote.ip()) {
             self.answer_statelessly(flow, &request.message, status, extra);
             return;
         }
@@ -75,13 +75,20 @@ impl Endpoint {
         let to_tag = self
             .fingerprints
             .stateless_tag(request.call_id(), request.from().as_str());
+        let bytes: Arc<[u8]> = add_fields(begin(&request.message, &flow, status, Some(to_tag)), extra)
+            .finish()
+            .into();
         let opening = Opening {
             copies: request.to().tag().is_none().then(|| self.fingerprints.copies(request)),
             ..opening(request, &flow, reply)
         };
+        if !self.servers.has_room(bytes.len().max(opening.bytes())) {
+            // Said once, and again to each repetition.
+            self.wire.send(reply, bytes);
+            return;
+        }
         self.servers.open(now, &mut self.wire, key, opening);
-        let bytes = add_fields(begin(&request.message, &flow, status, Some(to_tag)), extra).finish();
-        self.servers.respond(now, &mut self.wire, key, status, bytes.into());
+        self.servers.respond(now, &mut self.wire, key, status, bytes);
     }
 
     /// Answers a request other than INVITE inside a dialog, and remembers the answer for repetitions.
@@ -100,7 +107,7 @@ impl Endpoint {
         let bytes: Arc<[u8]> = add_fields(begin(&request.message, &flow, status, None), extra)
             .finish()
             .into();
-        if self.servers.is_full() {
+        if !self.servers.has_room(bytes.len()) {
             // No room to remember: a repetition is answered anew.
             self.wire.send(reply, bytes);
             return;

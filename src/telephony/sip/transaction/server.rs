@@ -5,6 +5,9 @@
 //!               \------3xx-6xx--> Completed --ACK--> Confirmed --I--> gone      (G resends, H gives up)
 //! others   Proceeding --final--> Completed --J--> gone
 //! ```
+//!
+//! A transaction keeps its last answer, and that has every Via of the request in it: up to 64 kB, for up to 32 s. So their
+//! bytes have a limit as well as their number, and requests that take far more than others are let into half of it only.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,6 +21,9 @@ use crate::telephony::sip::transport::Flow;
 
 /// An INVITE that is not answered by then is told 100; the limit is 200 ms (RFC 3261 section 17.2.1).
 const TRYING_AFTER: Duration = Duration::from_millis(100);
+
+/// An answer of more bytes is a large one. The Vias of three proxies and a long To take less than 2 kB.
+const LARGE: usize = 4 * 1024;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
@@ -37,6 +43,19 @@ struct Transaction {
     copies: Option<Fingerprint>,
 }
 
+impl Transaction {
+    fn held(&self) -> usize {
+        self.last.as_ref().map_or(0, |last| last.len())
+    }
+
+    /// Keeps `bytes`, or nothing, for copies of the request; `held` is what all transactions keep.
+    fn keep(&mut self, held: &mut usize, bytes: Option<Arc<[u8]>>) {
+        *held -= self.held();
+        self.last = bytes;
+        *held += self.held();
+    }
+}
+
 /// How a transaction begins.
 pub(in crate::telephony::sip) struct Opening {
     /// Where answers go.
@@ -49,32 +68,61 @@ pub(in crate::telephony::sip) struct Opening {
     pub(in crate::telephony::sip) copies: Option<Fingerprint>,
 }
 
+impl Opening {
+    /// What the transaction keeps at first.
+    pub(in crate::telephony::sip) fn bytes(&self) -> usize {
+        self.trying.as_ref().map_or(0, |trying| trying.len())
+    }
+}
+
 /// All server transactions.
 pub(in crate::telephony::sip) struct Servers {
     table: HashMap<Fingerprint, Transaction>,
     /// Requests outside dialogs, so that copies over other paths are found.
     copies: HashMap<Fingerprint, Fingerprint>,
     limit: usize,
+    /// Bytes of all answers that are kept, and the most of them.
+    held: usize,
+    max_held: usize,
 }
 
 impl Servers {
-    pub(in crate::telephony::sip) fn new(limit: usize) -> Self {
+    pub(in crate::telephony::sip) fn new(limit: usize, max_held: usize) -> Self {
         Self {
             table: HashMap::new(),
             copies: HashMap::new(),
             limit,
+            held: 0,
+            max_held,
         }
+    }
+
+    /// Bytes of answers that are kept.
+    pub(in crate::telephony::sip) fn held(&self) -> usize {
+        self.held
     }
 
     pub(in crate::telephony::sip) fn len(&self) -> usize {
         self.table.len()
     }
 
+    /// Whether there is room for no request at all.
     pub(in crate::telephony::sip) fn is_full(&self) -> bool {
-        self.table.len() >= self.limit
+        self.table.len() >= self.limit || self.held >= self.max_held
     }
 
-    /// Begins a transaction; the caller has checked [`Servers::is_full`].
+    /// Whether there is room for a transaction that keeps `bytes`. A flood of large requests finds an end at half of the
+    /// room, and costs the others nothing.
+    pub(in crate::telephony::sip) fn has_room(&self, bytes: usize) -> bool {
+        let most = if bytes > LARGE {
+            self.max_held / 2
+        } else {
+            self.max_held
+        };
+        self.table.len() < self.limit && self.held + bytes <= most
+    }
+
+    /// Begins a transaction; the caller has checked [`Servers::has_room`].
     pub(in crate::telephony::sip) fn open(
         &mut self,
         now: Instant,
@@ -82,6 +130,7 @@ impl Servers {
         key: Fingerprint,
         opening: Opening,
     ) {
+        self.held += opening.bytes();
         let Opening {
             flow,
             trying,
@@ -96,17 +145,17 @@ impl Servers {
         if let Some(copies) = copies {
             self.copies.insert(copies, key);
         }
-        self.table.insert(
-            key,
-            Transaction {
-                state: State::Proceeding,
-                is_invite,
-                flow,
-                last: trying,
-                call,
-                copies,
-            },
-        );
+        let transaction = Transaction {
+            state: State::Proceeding,
+            is_invite,
+            flow,
+            last: trying,
+            call,
+            copies,
+        };
+        if let Some(replaced) = self.table.insert(key, transaction) {
+            self.held -= replaced.held();
+        }
     }
 
     /// Whether the request belongs to a transaction that is known; then it has been dealt with.
@@ -151,12 +200,17 @@ impl Servers {
         wire.timers.cancel(Timer::Server(key, ServerTimer::Trying));
         wire.send(transaction.flow, Arc::clone(&bytes));
         let reliable = transaction.flow.transport.is_reliable();
-        transaction.last = Some(bytes);
+        // Without room, a copy is told again what it was told before a provisional answer, and nothing after a final one.
+        let has_room = self.held - transaction.held() + bytes.len() <= self.max_held;
+        match status {
+            100..=199 if !has_room => {}
+            200..=299 if transaction.is_invite => transaction.keep(&mut self.held, None),
+            _ => transaction.keep(&mut self.held, has_room.then_some(bytes)),
+        }
         match status {
             100..=199 => {}
             200..=299 if transaction.is_invite => {
                 transaction.state = State::Accepted;
-                transaction.last = None;
                 wire.timers.set(Timer::Server(key, ServerTimer::End), now + T1_64);
             }
             _ if transaction.is_invite => {
@@ -186,6 +240,7 @@ impl Servers {
                     self.remove(wire, key);
                 } else {
                     transaction.state = State::Confirmed;
+                    transaction.keep(&mut self.held, None);
                     wire.timers.set(Timer::Server(key, ServerTimer::End), now + T4);
                 }
                 true
@@ -228,7 +283,9 @@ impl Servers {
         for timer in [ServerTimer::Trying, ServerTimer::Resend, ServerTimer::End] {
             wire.timers.cancel(Timer::Server(key, timer));
         }
-        let copies = self.table.remove(&key).and_then(|transaction| transaction.copies);
+        let removed = self.table.remove(&key);
+        self.held -= removed.as_ref().map_or(0, Transaction::held);
+        let copies = removed.and_then(|transaction| transaction.copies);
         give_room_back(&mut self.table);
         if let Some(copies) = copies
             && self.copies.get(&copies) == Some(&key)

@@ -143,6 +143,67 @@ fn options_tells_that_the_rate_of_calls_is_used_up() {
     assert_eq!(lab.answer_to(&options("o2")).status(), Some(200));
 }
 
+/// Transactions were counted, not weighed: an answer repeats every Via of its request, and 600 refused INVITEs of 56 kB held
+/// 36 MB for half a minute, with room for 131,072 of them.
+#[test]
+fn what_transactions_keep_is_bounded_in_bytes_and_large_requests_take_half_of_it() {
+    const MOST: usize = 1024 * 1024;
+    let fast = TWO.map(|(name, text)| {
+        (
+            name,
+            text.replace("calls_per_second = 1\ncall_burst = 2", "calls_per_second = 1000"),
+        )
+    });
+    let fast = fast.each_ref().map(|(name, text)| (*name, text.as_str()));
+    let config = EndpointConfig {
+        max_transaction_bytes: MOST,
+        ..EndpointConfig::default()
+    };
+    let mut lab = Lab::with(&fast, Transport::Udp, config);
+    let vias = format!("Via: SIP/2.0/UDP 192.0.2.9;branch=z9hG4bKx;x={}\n", "a".repeat(7_900)).repeat(7);
+    let large = |n: u32, called: &str| {
+        let text = invite(&format!("large{n}")).replace("call-1", &format!("large-{n}"));
+        text.replace("sip:100@198", &format!("sip:{called}@198"))
+            .replace("Max-Forwards", &format!("{vias}Max-Forwards"))
+    };
+    for n in 0..100 {
+        assert_eq!(lab.answer_to(&large(n, "999")).status(), Some(404), "all are answered");
+    }
+    let held = lab.endpoint.stats().transaction_bytes;
+    assert!((MOST / 2 - 57_000..=MOST / 2).contains(&held), "{held}");
+    assert_eq!(
+        lab.answer_to(&large(100, "100")).status(),
+        Some(503),
+        "a call would need a transaction"
+    );
+    // An answer that is not kept is said once, and again to a repetition.
+    assert_eq!(lab.answer_to(&large(99, "999")).status(), Some(404));
+    // Everybody else is served, and the other trunk too.
+    let other = flow_from(Transport::Udp, "198.18.0.9:5060");
+    lab.deliver_from(other, &invite("usual").replace("call-1", "usual"));
+    assert_eq!(lab.incoming.len(), 1);
+    let usual = |n: u32| {
+        let text = invite(&format!("u{n}")).replace("call-1", &format!("u-{n}"));
+        text.replace("sip:100@198", "sip:999@198")
+    };
+    for n in 0..3_000 {
+        lab.deliver(&usual(n));
+    }
+    let stats = lab.endpoint.stats();
+    assert!(
+        (MOST - 1_000..=MOST).contains(&stats.transaction_bytes),
+        "{}",
+        stats.transaction_bytes
+    );
+    let refused = lab.answer_to(&invite("last").replace("call-1", "last"));
+    assert_eq!((refused.status(), refused.field(Name::RetryAfter)), (Some(503), "2"));
+    // What is acknowledged needs no answer any more.
+    lab.deliver(&usual(0).replace("INVITE", "ACK"));
+    assert!(lab.endpoint.stats().transaction_bytes < stats.transaction_bytes);
+    lab.assert_empty();
+    assert_eq!(lab.endpoint.stats().transaction_bytes, 0);
+}
+
 /// Each of these costs its sender an answer and us nothing that stays.
 #[test]
 fn heads_beyond_every_limit_are_400_and_leave_nothing() {
