@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::{Call, Endpoint, Output};
 use crate::telephony::sip::dialog::key_of_tag;
-use crate::telephony::sip::message::{Checked, Message, Method, Rejection, validate};
+use crate::telephony::sip::message::{Checked, Message, Method, Rejection, identified, validate};
 use crate::telephony::sip::trace;
 use crate::telephony::sip::transport::{Channel, Flow, Transport};
 use crate::telephony::sip::trunk::Unserved;
@@ -51,9 +51,24 @@ impl Endpoint {
             Err((message, rejection)) => {
                 self.stats.malformed += 1;
                 if let Rejection::Answer(status) = rejection {
-                    self.answer_statelessly(flow, &message, status, &[]);
+                    self.refuse_malformed(now, flow, message, status);
                 }
             }
+        }
+    }
+
+    /// The refusal of an INVITE is sent until it is acknowledged, also when the INVITE is malformed, as long as it tells what
+    /// the ACK will tell.
+    fn refuse_malformed(&mut self, now: Instant, flow: Flow, message: Message, status: u16) {
+        let is_invite = message.request().is_some_and(|(method, _)| *method == Method::Invite);
+        match if is_invite { identified(message) } else { Err(message) } {
+            Ok(request) => {
+                let key = self.fingerprints.transaction(&request, &Method::Invite);
+                if !self.servers.absorb(&mut self.wire, key) {
+                    self.refuse(now, flow, key, &request, status, &[]);
+                }
+            }
+            Err(message) => self.answer_statelessly(flow, &message, status, &[]),
         }
     }
 

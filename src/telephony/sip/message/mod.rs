@@ -43,6 +43,7 @@ pub use parse::{Defect, Message, ParseError};
 pub use start_line::Start;
 pub use status::reason_phrase;
 pub use uri::{Host, Scheme, Uri};
+pub(in crate::telephony::sip) use validate::identified;
 pub use validate::{Checked, Rejection, validate};
 pub use via::{MAGIC_COOKIE, Via, Vias};
 pub use write::Writer;

@@ -95,7 +95,7 @@ pub fn validate(mut message: Message) -> Result<Checked, (Message, Rejection)> {
     let verdict = if !is_answerable {
         Err(Rejection::Drop)
     } else {
-        check(&mut message).map_err(|status| match status {
+        check(&mut message, Extent::Whole).map_err(|status| match status {
             _ if is_response || is_ack => Rejection::Drop,
             status => Rejection::Answer(status),
         })
@@ -106,28 +106,55 @@ pub fn validate(mut message: Message) -> Result<Checked, (Message, Rejection)> {
     }
 }
 
+/// What of a request that [`validate`] has refused is right that its ACK will repeat: enough for a transaction, and for
+/// nothing else (RFC 3261 section 17.1.1.3). An ACK is held to the same rules, so that it will not be passed over.
+///
+/// # Errors
+/// The request comes back when it is one that no ACK could belong to.
+#[expect(
+    clippy::result_large_err,
+    reason = "the message goes back to be answered; boxing would cost each good one"
+)]
+pub(in crate::telephony::sip) fn identified(mut message: Message) -> Result<Checked, Message> {
+    let is_request = message.request().is_some();
+    match check(&mut message, Extent::Identity) {
+        Ok(cseq) if is_request => Ok(Checked { message, cseq }),
+        _ => Err(message),
+    }
+}
+
+/// How much of a message must be right.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// Everything; of an ACK, its identity.
+    Whole,
+    /// What tells which transaction and which call it belongs to.
+    Identity,
+}
+
 const BAD_REQUEST: u16 = 400;
 
 fn bad_request(_: Malformed) -> u16 {
     BAD_REQUEST
 }
 
-fn check(message: &mut Message) -> Result<CSeq, u16> {
+fn check(message: &mut Message, extent: Extent) -> Result<CSeq, u16> {
     let is_ack = message.request().is_some_and(|(method, _)| *method == Method::Ack);
+    let is_lenient = is_ack || extent == Extent::Identity;
     match message.defect() {
         Some(Defect::Version) => return Err(505),
-        Some(Defect::Field | Defect::Control | Defect::Encoding | Defect::Limit) if is_ack => {}
+        Some(Defect::Field | Defect::Control | Defect::Encoding | Defect::Limit) if is_lenient => {}
         Some(_) => return Err(BAD_REQUEST),
         None => {}
     }
     match check_length(message) {
-        Err(status) if !is_ack => return Err(status),
+        Err(status) if !is_lenient => return Err(status),
         _ => {}
     }
     let cseq = check_once(message)?;
     check_vias(message)?;
     check_addresses(message, &[Name::From, Name::To])?;
-    if !is_ack {
+    if !is_lenient {
         check_hops(message)?;
         check_addresses(message, &[Name::Contact, Name::RecordRoute, Name::Route])?;
         check_body(message)?;
@@ -137,7 +164,7 @@ fn check(message: &mut Message) -> Result<CSeq, u16> {
             return Err(BAD_REQUEST);
         }
         check_request_uri(uri)?;
-        check_caller(message, &cseq.method)?;
+        check_caller(message, if is_lenient { &Method::Ack } else { method })?;
     }
     Ok(cseq)
 }
@@ -360,6 +387,30 @@ mod tests {
             );
         }
         assert_eq!(verdict(&ack.replace("Call-ID: c", "Call-ID: ")), Err(Rejection::Drop));
+    }
+
+    #[test]
+    fn a_refused_invite_is_identified_by_what_its_ack_repeats() {
+        let identify = |text: &str| {
+            let message = Message::parse(text.as_bytes()).expect("SIP");
+            let (message, _) = validate(message).expect_err("a broken message");
+            identified(message).is_ok()
+        };
+        for (from, to, expected) in [
+            ("Contact: <sip:2@a>\r\n", "", true),
+            ("Contact: <sip:2@a>", "Max-Forwards: 300", true),
+            ("Contact: <sip:2@a>", "no colon", true),
+            ("Length: 4", "Length: 5", true),
+            ("CSeq: 1 INVITE", "CSeq: 1 BYE", false),
+            ("CSeq: 1 INVITE\r\n", "", false),
+            ("Call-ID: c", "Call-ID: ", false),
+            (";tag=x", "", false),
+            ("SIP/2.0\r\nVia", "SIP/7.0\r\nVia", false),
+            ("Via: SIP/2.0/UDP a", "Via: nonsense", false),
+            ("sip:1@b SIP", "<sip:1@b> SIP", false),
+        ] {
+            assert_eq!(identify(&GOOD.replace(from, to)), expected, "{from} -> {to}");
+        }
     }
 
     #[test]

@@ -151,6 +151,38 @@ fn a_refusal_is_sent_again_on_udp_until_its_ack() {
     lab.assert_empty();
 }
 
+/// The refusal of a malformed INVITE was sent once: lost on the way, the caller waited for half a minute.
+#[test]
+fn the_400_of_a_malformed_invite_is_sent_again_until_its_ack() {
+    let mut lab = Lab::new();
+    lab.checks = false;
+    let (_, tag) = lab.established();
+    let contact = "Contact: <sip:alice@192.0.2.9>\n";
+    let new = invite("new").replace("call-1", "call-2").replace(contact, "");
+    let change = request("INVITE", "change", 2, &tag, &format!("no colon\n{contact}"), "");
+    for (branch, invite) in [("new", new), ("change", change)] {
+        let refused = lab.answer_to(&invite);
+        assert_eq!(refused.status(), Some(400), "{branch}");
+        assert_eq!(
+            lab.answer_to(&invite).bytes,
+            refused.bytes,
+            "{branch}: one answer for all copies"
+        );
+        let times: Vec<_> = lab.pass(2 * SECOND).into_iter().map(|(ms, _)| ms).collect();
+        assert_eq!(times, [500, 1500], "{branch}");
+        let ack = request("ACK", branch, 1, &refused.to_tag(), "", "");
+        lab.deliver(&ack.replace("call-1", if branch == "new" { "call-2" } else { "call-1" }));
+        assert!(lab.pass(20 * SECOND).is_empty(), "{branch}");
+    }
+    assert_eq!(lab.endpoint.stats().calls, 1, "the call goes on");
+    // Whose ACK could not be told from others, and whose source may be forged, hears it once.
+    let no_tag = invite("none").replace("call-1", "call-3").replace(";tag=theirs", "");
+    assert_eq!(lab.answer_to(&no_tag).status(), Some(400));
+    let stranger = invite("far").replace(contact, "");
+    lab.deliver_from(flow_from(Transport::Udp, "203.0.113.66:5060"), &stranger);
+    assert!(lab.pass(20 * SECOND).is_empty());
+}
+
 #[test]
 fn a_refusal_is_not_sent_again_on_tcp_and_gives_up_after_64_t1() {
     let mut lab = Lab::over(Transport::Tcp);
