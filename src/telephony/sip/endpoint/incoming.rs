@@ -1,6 +1,5 @@
 //! Requests outside dialogs (RFC 3261 section 8.2): INVITE, OPTIONS, CANCEL, and everything that is refused.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::body::{check_accept, check_body, sdp_of};
@@ -96,7 +95,7 @@ impl Endpoint {
             Ok(dialplan) if *request.method() == Method::Invite => {
                 self.on_invite(now, flow, trunk, key, request, dialplan)
             }
-            Ok(_) => self.answer_options(now, flow, trunk, &request),
+            Ok(_) => self.answer_options(now, flow, trunk, key, &request),
             Err(refusal) => {
                 self.log_refusal(now, flow, trunk, refusal.status);
                 if refusal.status != 404 || !self.is_silent(trunk) {
@@ -275,18 +274,18 @@ impl Endpoint {
     }
 
     /// The status that an INVITE would get now (section 11.2).
-    fn answer_options(&mut self, now: Instant, flow: Flow, trunk: usize, request: &Checked) {
+    fn answer_options(&mut self, now: Instant, flow: Flow, trunk: usize, key: Fingerprint, request: &Checked) {
         let admitted = if self.is_full() {
             Err(admission::Refusal::Overloaded)
         } else {
             self.admission.would_admit(now, trunk)
         };
         match admitted {
-            Ok(()) => self.answer_statelessly(flow, &request.message, 200, CAPABILITIES),
+            Ok(()) => self.answer_once(now, flow, key, request, 200, CAPABILITIES),
             Err(refusal) => {
                 let refusal = Refusal::from(refusal);
                 let extra: Vec<_> = CAPABILITIES.iter().copied().chain(refusal.extra()).collect();
-                self.answer_statelessly(flow, &request.message, refusal.status, &extra);
+                self.answer_once(now, flow, key, request, refusal.status, &extra);
             }
         }
     }
@@ -315,21 +314,12 @@ impl Endpoint {
 
     /// The To tag is that of the answers to the INVITE.
     fn answer_cancel(&mut self, now: Instant, flow: Flow, key: Fingerprint, request: &Checked, call: Option<u64>) {
-        let Some(reply) = reply_flow(flow, &request.message) else {
-            return;
-        };
         let tag = call.unwrap_or_else(|| {
             self.fingerprints
                 .stateless_tag(request.call_id(), request.from().as_str())
         });
-        let bytes: Arc<[u8]> = begin(&request.message, &flow, 200, Some(tag)).finish().into();
-        if !self.servers.has_room(bytes.len()) {
-            self.wire.send(reply, bytes);
-            return;
-        }
-        self.servers
-            .open(now, &mut self.wire, key, opening(request, &flow, reply));
-        self.servers.respond(now, &mut self.wire, key, 200, bytes);
+        let answer = begin(&request.message, &flow, 200, Some(tag));
+        self.answer_and_remember(now, flow, key, request, 200, answer);
     }
 
     /// ACK: for a refusal it ends the transaction, for a 2xx it belongs to the dialog; anything else is ignored.

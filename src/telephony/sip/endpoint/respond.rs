@@ -63,9 +63,12 @@ impl Endpoint {
         status: u16,
         extra: Extra<'_>,
     ) {
-        let is_invite = *request.method() == Method::Invite;
+        if *request.method() != Method::Invite {
+            self.answer_once(now, flow, key, request, status, extra);
+            return;
+        }
         // A transaction would send it again and again, to an address that may be forged.
-        if !is_invite || !self.is_vouched(flow.remote.ip()) {
+        if !self.is_vouched(flow.remote.ip()) {
             self.answer_statelessly(flow, &request.message, status, extra);
             return;
         }
@@ -91,6 +94,29 @@ impl Endpoint {
         self.servers.respond(now, &mut self.wire, key, status, bytes);
     }
 
+    /// Answers a request other than INVITE that changes nothing here. Its repetition could as well be answered anew, so nothing
+    /// is remembered; except that credentials have been spent on it, and would be too old for the repetition (section
+    /// 17.2.2 demands the same answer).
+    pub(super) fn answer_once(
+        &mut self,
+        now: Instant,
+        flow: Flow,
+        key: Fingerprint,
+        request: &Checked,
+        status: u16,
+        extra: Extra<'_>,
+    ) {
+        if !request.message.has(Name::Authorization) || !self.is_vouched(flow.remote.ip()) {
+            self.answer_statelessly(flow, &request.message, status, extra);
+            return;
+        }
+        let to_tag = self
+            .fingerprints
+            .stateless_tag(request.call_id(), request.from().as_str());
+        let writer = begin(&request.message, &flow, status, Some(to_tag));
+        self.answer_and_remember(now, flow, key, request, status, add_fields(writer, extra));
+    }
+
     /// Answers a request other than INVITE inside a dialog, and remembers the answer for repetitions.
     pub(super) fn answer_in_dialog(
         &mut self,
@@ -101,12 +127,23 @@ impl Endpoint {
         status: u16,
         extra: Extra<'_>,
     ) {
+        let writer = begin(&request.message, &flow, status, None);
+        self.answer_and_remember(now, flow, key, request, status, add_fields(writer, extra));
+    }
+
+    pub(super) fn answer_and_remember(
+        &mut self,
+        now: Instant,
+        flow: Flow,
+        key: Fingerprint,
+        request: &Checked,
+        status: u16,
+        answer: Writer,
+    ) {
         let Some(reply) = reply_flow(flow, &request.message) else {
             return;
         };
-        let bytes: Arc<[u8]> = add_fields(begin(&request.message, &flow, status, None), extra)
-            .finish()
-            .into();
+        let bytes: Arc<[u8]> = answer.finish().into();
         if !self.servers.has_room(bytes.len()) {
             // No room to remember: a repetition is answered anew.
             self.wire.send(reply, bytes);

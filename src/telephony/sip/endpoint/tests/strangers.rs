@@ -123,6 +123,47 @@ fn a_trunk_with_passwords_challenges_everything_first() {
     assert!(refused.status() == Some(401) && refused.field(Name::WwwAuthenticate).contains("stale=true"));
 }
 
+/// A caller whose answer was lost sent the same bytes again, and was challenged as if it had replayed them.
+#[test]
+fn a_repeated_request_with_credentials_gets_the_same_answer_again() {
+    let mut lab = Lab::with(&[("open", DIGEST)], Transport::Udp, EndpointConfig::default());
+    let credentials = Credentials {
+        username: "u".into(),
+        password: Secret::new("p".into()),
+    };
+    let uri = "sip:100@198.51.100.1";
+    for (method, status) in [(Method::Options, 200), (Method::Register, 405), (Method::Bye, 481)] {
+        let text =
+            |branch: &str, fields: &str| request(method.as_str(), &format!("{method}{branch}"), 1, "", fields, "");
+        let challenge = lab.answer_to(&text(
+            "1",
+            "User-Agent: telephone\nContact: <sip:alice@192.0.2.9:5060>\n",
+        ));
+        assert_eq!(challenge.status(), Some(401));
+        let before = lab.endpoint.stats().transactions;
+        let challenges = challenge.message.fields(Name::WwwAuthenticate);
+        let value = answer(challenges, &credentials, &method, uri, "c").expect("understood");
+        let fields = format!("Authorization: {value}\n");
+        let first = lab.answer_to(&text("2", &fields));
+        assert_eq!(first.status(), Some(status), "{method}");
+        for _ in 0..3 {
+            lab.pass(Duration::from_secs(1));
+            assert_eq!(lab.answer_to(&text("2", &fields)).bytes, first.bytes, "{method}");
+        }
+        assert_eq!(lab.endpoint.stats().transactions, before + 1, "{method}");
+        let replay = lab.answer_to(&text("3", &fields));
+        assert_eq!(replay.status(), Some(401), "{method}: another transaction is a replay");
+    }
+    lab.assert_empty();
+    // Keepalives without credentials leave nothing.
+    let mut lab = Lab::new();
+    assert_eq!(
+        lab.answer_to(&request("OPTIONS", "1", 1, "", "", "")).status(),
+        Some(200)
+    );
+    assert_eq!(lab.endpoint.stats().transactions, 0);
+}
+
 #[test]
 fn scanners_do_not_use_up_what_is_meant_for_callers_with_a_password() {
     let trunk = "calls_per_second = 1\ncall_burst = 2\n[digest]\nrealm = \"r\"\n[[digest.users]]\nname = \"u\"\npassword = \"p\"\n[[called]]\nnumber = \"100\"\ndialplan = \"reset\"\n";
