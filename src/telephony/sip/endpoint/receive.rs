@@ -210,13 +210,82 @@ impl Endpoint {
     }
 }
 
-/// What may be values of `tag` parameters in the head of a message that has not been read yet. Written in capitals they
-/// are not found, and the message pays from the budget of its trunk.
+/// What may be values of `tag` parameters of From and To in a message that has not been read yet. Addresses of proxies in other
+/// fields have parameters that look alike (`ftag`), as many as there are proxies. Written in capitals they are not found, and
+/// the message pays from the budget of its trunk.
 fn tags(bytes: &[u8]) -> impl Iterator<Item = &str> {
     let head = &bytes[..bytes.len().min(MAX_SEARCHED)];
-    memchr::memmem::find_iter(head, b"tag=").take(4).filter_map(|at| {
-        let value = &head[at + 4..];
+    let (mut start, mut is_address) = (0, false);
+    let lines = memchr::memchr_iter(b'\n', head).map(move |end| {
+        let line = &head[start..=end];
+        start = end + 1;
+        line
+    });
+    lines
+        .take_while(|line| !matches!(line, [b'\n'] | [b'\r', b'\n']))
+        .filter(move |line| {
+            // A folded line belongs to the field above it.
+            is_address = if line.starts_with(b" ") || line.starts_with(b"\t") {
+                is_address
+            } else {
+                is_from_or_to(line)
+            };
+            is_address
+        })
+        .flat_map(tags_of_line)
+        .take(4)
+}
+
+fn is_from_or_to(line: &[u8]) -> bool {
+    // The longest name and some space before the colon.
+    let start = &line[..line.len().min(16)];
+    let Some(colon) = memchr::memchr(b':', start) else {
+        return false;
+    };
+    let name = start[..colon].trim_ascii_end();
+    [b"From".as_slice(), b"To", b"f", b"t"]
+        .iter()
+        .any(|known| name.eq_ignore_ascii_case(known))
+}
+
+fn tags_of_line(line: &[u8]) -> impl Iterator<Item = &str> {
+    memchr::memmem::find_iter(line, b"tag=").filter_map(|at| {
+        let before = line[..at].trim_ascii_end();
+        // A folded line may begin with the parameter whose semicolon ends the line above.
+        let is_parameter = before.is_empty() || before.ends_with(b";");
+        let value = line.get(at + 4..).filter(|_| is_parameter)?;
         let end = value.iter().position(|byte| !byte.is_ascii_alphanumeric());
         std::str::from_utf8(&value[..end.unwrap_or(value.len())]).ok()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_those_of_from_and_to() {
+        let proxies = "Record-Route: <sip:10.0.0.1;lr;ftag=abc;r2=on>\r\nRoute: <sip:10.0.0.2;lr;tag=no>\r\n".repeat(9);
+        for (head, expected) in [
+            (
+                "From: <sip:a@b>;tag=one\r\nTo: <sip:c@d>;tag=two",
+                ["one", "two"].as_slice(),
+            ),
+            ("f:sip:a@b;tag=one\r\nT\t : sip:c@d ; tag=two;x=y", &["one", "two"]),
+            (
+                "FROM: sip:a@b\r\n ;tag=one\r\nto: sip:c@d;\r\n\ttag=two",
+                &["one", "two"],
+            ),
+            ("From: sip:a@b;ftag=no;x-tag=no\r\nTo: sip:c@d;tag=", &[""]),
+            ("Subject: to: x;tag=no\r\nTo-Do: x;tag=no\r\n folded;tag=no\r\nt", &[]),
+            ("From: a;tag=1;tag=2;tag=3\r\nTo: b;tag=4;tag=5", &["1", "2", "3", "4"]),
+        ] {
+            let text = format!("INFO sip:x;tag=no SIP/2.0\r\n{proxies}{head}\r\n\r\nTo: body;tag=no");
+            assert_eq!(tags(text.as_bytes()).collect::<Vec<_>>(), expected, "{head:?}");
+        }
+        assert_eq!(
+            tags(b"").count() + tags(b"tag=x").count() + tags(&[0xff; 99_999]).count(),
+            0
+        );
+    }
 }
