@@ -49,7 +49,7 @@ use self::connections::Connections;
 use self::core::Core;
 use super::endpoint::{Endpoint, EndpointConfig, LocalAddress, MAX_PROOFS};
 use super::transport::{Channel, Flow, Transport};
-use super::trunk::Trunks;
+use super::trunk::{Trunks, Unserved};
 use crate::time::monotonic;
 
 /// Messages that wait for the core: a few milliseconds of its work.
@@ -163,6 +163,7 @@ impl SipStack {
             trunks,
             known,
             unknown,
+            is_silent: config.endpoint.strangers == Unserved::Silence,
             proved: RwLock::default(),
             dropped: AtomicU64::new(0),
         });
@@ -246,6 +247,8 @@ struct Ingress {
     trunks: Arc<Trunks>,
     known: mpsc::Sender<Arrival>,
     unknown: mpsc::Sender<Arrival>,
+    /// Whether strangers hear nothing.
+    is_silent: bool,
     /// Addresses that have proved a password, and until when that counts; the core bounds their number.
     proved: RwLock<HashMap<IpAddr, Instant>>,
     dropped: AtomicU64,

@@ -152,6 +152,8 @@ async fn read(mut half: OwnedReadHalf, flow: Flow, mut patience: Patience, ingre
             let arrival = match frame {
                 Frame::Message(bytes) => Arrival::Message { flow, bytes },
                 Frame::Unframable(head) => Arrival::Unframable { flow, head },
+                // Whoever is to hear nothing is told by nothing that somebody speaks SIP here.
+                Frame::Ping if ingress.is_silent && !place.is_trusted() => continue,
                 Frame::Ping => {
                     // A peer that sends pings and reads no pongs is not worth a wait.
                     let _ = place.writer.queue(PONG.into());

@@ -14,12 +14,20 @@ use crate::telephony::sip::digest::{Credentials, answer};
 use crate::telephony::sip::endpoint::{CallEvent, EndCause, EndpointConfig};
 use crate::telephony::sip::message::{Message, Method, Name};
 use crate::telephony::sip::transport::Transport;
-use crate::telephony::sip::trunk::{Trunks, parse};
+use crate::telephony::sip::trunk::{Trunks, Unserved, parse};
 
 const LOOPBACK: &str = "networks = [\"127.0.0.0/8\", \"::1\"]\ncalls_per_second = 1000\n[[called]]\nnumber = \"*\"\ndialplan = \"reset\"\n";
 const LIMIT: Duration = Duration::from_secs(10);
 
 fn start(trunk: &str, connections: ConnectionLimits) -> (SipHandle, mpsc::Receiver<IncomingCall>) {
+    start_with(trunk, connections, EndpointConfig::default())
+}
+
+fn start_with(
+    trunk: &str,
+    connections: ConnectionLimits,
+    endpoint: EndpointConfig,
+) -> (SipHandle, mpsc::Receiver<IncomingCall>) {
     let listen = |transport, address: &str| Listen {
         transport,
         address: address.parse().expect("address"),
@@ -32,7 +40,7 @@ fn start(trunk: &str, connections: ConnectionLimits) -> (SipHandle, mpsc::Receiv
             listen(Transport::Tcp, "[::1]:0"),
         ],
         trunks: Trunks::new(vec![parse("local", trunk).expect("trunk")]).expect("no clash"),
-        endpoint: EndpointConfig::default(),
+        endpoint,
         connections,
     };
     SipStack::start(config).expect("sockets on loopback")
@@ -331,6 +339,37 @@ async fn bad_messages_leave_a_good_connection_alone() {
         .await
         .expect("open");
     assert_eq!(read_status(&mut other).await, "SIP/2.0 200 OK");
+}
+
+/// The answer to a keepalive told a scanner that somebody speaks SIP here.
+#[tokio::test]
+async fn strangers_who_are_to_hear_nothing_get_no_pong() {
+    let elsewhere = LOOPBACK.replace("127.0.0.0/8", "127.0.0.9/32");
+    for (strangers, trunk, pong) in [
+        (Unserved::Silence, elsewhere.as_str(), false),
+        (Unserved::Answer, &elsewhere, true),
+        (Unserved::Silence, LOOPBACK, true),
+    ] {
+        let config = EndpointConfig {
+            strangers,
+            ..EndpointConfig::default()
+        };
+        let (ivr, _incoming) = start_with(trunk, ConnectionLimits::default(), config);
+        let mut stream = TcpStream::connect(address(&ivr, Transport::Tcp, true))
+            .await
+            .expect("connects");
+        let request = options("1", "l: 0\r\n");
+        // What is no SIP closes the connection, so that the end of all answers is seen.
+        let all = ["\r\n\r\n", &request, "end\r\n\r\n"].concat();
+        stream.write_all(all.as_bytes()).await.expect("open");
+        let mut heard = Vec::new();
+        let _ = timeout(LIMIT, stream.read_to_end(&mut heard)).await.expect("closed");
+        assert_eq!(
+            (heard.starts_with(b"\r\n"), !heard.is_empty()),
+            (pong, pong),
+            "{strangers:?}"
+        );
+    }
 }
 
 /// Connections of trunks that sent a thousand requests in one piece were closed in the middle, though they read all answers: the
