@@ -109,6 +109,7 @@ async fn calls_work_over_both_transports_and_families() {
                 sdp: Some("v=0 changed".into())
             }
         );
+        assert_eq!(event(&mut ours).await, CallEvent::ReinviteAccepted);
         assert_eq!(event(&mut ours).await, CallEvent::Acknowledged { sdp: None });
         if is_ipv4 {
             theirs.bye().await.expect("running")
