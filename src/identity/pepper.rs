@@ -7,74 +7,54 @@
 //! every answer was given once more (each right answer is hashed anew). What must look the same to callers from year
 //! to year (decoys, lockout keys, the choice of questions) hangs on the *eldest* pepper, so adding one changes nothing.
 //!
-//! The key file: one line per pepper, `number base64`, `#` starts a comment; the highest number is the current one.
+//! The key file is that of [`crate::key_file`].
 
 use std::fmt;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use rand::CryptoRng;
 use sha2::Sha256;
-use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+use crate::key_file::{self, Key, KeyFileError};
 use crate::secret::Secret;
 
 /// Number of a pepper, 1 and up; stored with each answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PepperId(pub u32);
 
-/// One key of 32 bytes.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct Pepper {
-    #[zeroize(skip)]
-    id: PepperId,
-    key: [u8; Self::LEN],
-}
+/// One key of 32 bytes: as long as the output of the hash (RFC 2104 section 3).
+#[derive(Clone)]
+pub struct Pepper(Key);
 
 impl Pepper {
-    /// Length of the key in bytes: as long as the output of the hash (RFC 2104 section 3).
-    pub const LEN: usize = 32;
-
     /// A key that is already known.
     #[must_use]
-    pub fn new(id: PepperId, key: [u8; Self::LEN]) -> Self {
-        Self { id, key }
+    pub fn new(id: PepperId, key: [u8; Key::LEN]) -> Self {
+        Self(Key::new(id.0, key))
     }
 
     /// A fresh key.
     #[must_use]
     pub fn generate<R: CryptoRng + ?Sized>(id: PepperId, rng: &mut R) -> Self {
-        let mut key = [0; Self::LEN];
-        rng.fill_bytes(&mut key);
-        Self { id, key }
+        Self(Key::generate(id.0, rng))
     }
 
     /// Its number.
     #[must_use]
     pub fn id(&self) -> PepperId {
-        self.id
+        PepperId(self.0.number())
     }
 
     /// Its line in the key file, without the line end.
     #[must_use]
     pub fn to_line(&self) -> Secret {
-        Secret::new(format!("{} {}", self.id.0, *Zeroizing::new(STANDARD.encode(self.key))))
-    }
-
-    fn from_line(line: &str) -> Option<Self> {
-        let (id, key) = line.split_once(char::is_whitespace)?;
-        let id = id.parse().ok().filter(|&id| id > 0)?;
-        let bytes = Zeroizing::new(STANDARD.decode(key.trim()).ok()?);
-        let mut pepper = Self::new(PepperId(id), [0; Self::LEN]);
-        (bytes.len() == Self::LEN).then(|| pepper.key.copy_from_slice(&bytes))?;
-        Some(pepper)
+        self.0.to_line()
     }
 
     /// HMAC-SHA256 (RFC 2104) under this key. `purpose` keeps uses apart; each part is preceded by its length, so
     /// that moving a byte from one part to the next gives another tag.
     pub(super) fn mac(&self, purpose: &str, parts: &[&[u8]]) -> [u8; 32] {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes keys of any length");
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.0.expose()).expect("HMAC takes keys of any length");
         for part in std::iter::once(&purpose.as_bytes()).chain(parts) {
             mac.update(&(part.len() as u64).to_be_bytes());
             mac.update(part);
@@ -85,28 +65,8 @@ impl Pepper {
 
 impl fmt::Debug for Pepper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Pepper {{ id: {}, key: [secret] }}", self.id.0)
+        write!(f, "Pepper {{ id: {}, key: [secret] }}", self.0.number())
     }
-}
-
-/// What is wrong with a key file.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum PepperError {
-    /// No pepper at all.
-    #[error("no pepper; the key file needs a line such as `1 <32 bytes in base64>`")]
-    Missing,
-    /// A line that cannot be read; its text is not repeated.
-    #[error("line {line} of the key file is not `<number from 1> <32 bytes in base64>`")]
-    Malformed {
-        /// Counted from 1.
-        line: usize,
-    },
-    /// Two with one number.
-    #[error("pepper {id} is in the key file twice", id = id.0)]
-    Duplicate {
-        /// The number.
-        id: PepperId,
-    },
 }
 
 /// All peppers in use, one of them current. Never empty.
@@ -126,32 +86,23 @@ impl Peppers {
     /// A ring of several, in any order.
     ///
     /// # Errors
-    /// [`PepperError::Missing`] for none, [`PepperError::Duplicate`] for two with one number.
-    pub fn new(mut ring: Vec<Pepper>) -> Result<Self, PepperError> {
-        ring.sort_by_key(Pepper::id);
-        if let Some(pair) = ring.windows(2).find(|pair| pair[0].id == pair[1].id) {
-            return Err(PepperError::Duplicate { id: pair[0].id });
-        }
-        if ring.is_empty() {
-            return Err(PepperError::Missing);
-        }
-        Ok(Self { ring })
+    /// When there is none, or two have one number.
+    pub fn new(ring: Vec<Pepper>) -> Result<Self, KeyFileError> {
+        let ring = key_file::ring(ring.into_iter().map(|pepper| pepper.0).collect())?;
+        Ok(Self {
+            ring: ring.into_iter().map(Pepper).collect(),
+        })
     }
 
-    /// Reads the text of a key file.
+    /// Reads the text of a key file ([`crate::key_file`]).
     ///
     /// # Errors
     /// Names the line, never what is in it.
-    pub fn parse(text: &Secret) -> Result<Self, PepperError> {
-        let mut ring = Vec::new();
-        for (index, line) in text.expose().lines().enumerate() {
-            let line = line.split('#').next().unwrap_or_default().trim();
-            if !line.is_empty() {
-                let pepper = Pepper::from_line(line).ok_or(PepperError::Malformed { line: index + 1 })?;
-                ring.push(pepper);
-            }
-        }
-        Self::new(ring)
+    pub fn parse(text: &Secret) -> Result<Self, KeyFileError> {
+        let ring = key_file::parse(text)?;
+        Ok(Self {
+            ring: ring.into_iter().map(Pepper).collect(),
+        })
     }
 
     /// The one that new answers are hashed with.
@@ -168,7 +119,7 @@ impl Peppers {
     /// The one with this number.
     #[must_use]
     pub fn find(&self, id: PepperId) -> Option<&Pepper> {
-        self.ring.iter().find(|pepper| pepper.id == id)
+        self.ring.iter().find(|pepper| pepper.id() == id)
     }
 }
 
@@ -181,7 +132,7 @@ mod tests {
 
     const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
-    fn parse(text: &str) -> Result<Peppers, PepperError> {
+    fn parse(text: &str) -> Result<Peppers, KeyFileError> {
         Peppers::parse(&Secret::new(text.into()))
     }
 
@@ -194,25 +145,6 @@ mod tests {
         assert_eq!(peppers.current().id(), PepperId(2));
         assert_eq!(peppers.eldest().id(), PepperId(1));
         assert!(peppers.find(PepperId(1)).is_some() && peppers.find(PepperId(3)).is_none());
-    }
-
-    #[test]
-    fn what_is_wrong_with_a_key_file_is_said_by_line_and_without_the_key() {
-        assert_eq!(parse("# nothing\n").unwrap_err(), PepperError::Missing);
-        assert_eq!(
-            parse(&format!("1 {KEY}\n1 {KEY}")).unwrap_err(),
-            PepperError::Duplicate { id: PepperId(1) }
-        );
-        for bad in [
-            format!("0 {KEY}"),
-            format!("x {KEY}"),
-            KEY.into(),
-            "1 AAEC".into(),
-            "1 ?".into(),
-        ] {
-            let error = parse(&format!("\n{bad}")).unwrap_err();
-            assert_eq!(error, PepperError::Malformed { line: 2 }, "{bad}");
-        }
     }
 
     #[test]

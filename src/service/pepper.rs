@@ -4,50 +4,24 @@
 //! The database remembers a fingerprint of each pepper that it was used with. With another file, every answer would be
 //! wrong and every caller locked out; instead, the program does not start and says why.
 
-use std::io::Write as _;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
-
 use rand::CryptoRng;
 use sha2::{Digest as _, Sha256};
 
-use crate::identity::pepper::{Pepper, PepperError, PepperId, Peppers};
-use crate::secret::Secret;
+use super::key_source::{self, KeySource, KeySourceError};
+use crate::identity::pepper::{Pepper, PepperId, Peppers};
+use crate::key_file::{Key, KeyFileError};
 use crate::store::{Store, StoreError, setting};
-
-/// Where the peppers come from.
-#[derive(Clone, Debug)]
-pub enum PepperSource {
-    /// A file. It is created, with a fresh pepper and readable by its owner only, for a database that is new.
-    File(PathBuf),
-    /// The text of such a file, from the environment or a secret store.
-    Text(Secret),
-}
 
 /// Why there are no peppers.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PepperSourceError {
-    /// The file cannot be read or written.
-    #[error("cannot use pepper file {path}")]
-    File {
-        /// Which file.
-        path: PathBuf,
-        /// What the operating system said.
-        source: std::io::Error,
-    },
-    /// Others may read the file.
-    #[error("pepper file {path} can be read by others; run `chmod 600 {path}`")]
-    Exposed {
-        /// Which file.
-        path: PathBuf,
-    },
+    /// The source gave none.
+    #[error(transparent)]
+    Source(#[from] KeySourceError),
     /// The file is gone, and the database has hashes made with it.
-    #[error("pepper file {path} is missing; restore it from its backup, without it no stored answer can be verified")]
-    Lost {
-        /// Which file.
-        path: PathBuf,
-    },
+    #[error("the peppers are missing; restore their file from its backup, without it no stored answer can be verified")]
+    Lost,
     /// It is not the pepper that the database was used with.
     #[error("pepper {id} is not the one this database was made with; put the right key file in place", id = id.0)]
     Wrong {
@@ -62,7 +36,7 @@ pub enum PepperSourceError {
     },
     /// The text cannot be read.
     #[error("cannot read the peppers")]
-    Malformed(#[from] PepperError),
+    Malformed(#[from] KeyFileError),
     /// The database failed.
     #[error("cannot compare the peppers with the database")]
     Store(#[from] StoreError),
@@ -72,16 +46,21 @@ pub enum PepperSourceError {
 ///
 /// # Errors
 /// Every variant says what an operator must do.
-pub async fn load<R: CryptoRng>(
-    source: &PepperSource,
-    store: &Store,
-    rng: &mut R,
-) -> Result<Peppers, PepperSourceError> {
+pub async fn load<R: CryptoRng>(source: &KeySource, store: &Store, rng: &mut R) -> Result<Peppers, PepperSourceError> {
     let mut tx = store.write().await?;
     let known = setting::with_prefix(&mut tx, PREFIX).await?;
-    let peppers = match source {
-        PepperSource::Text(text) => Peppers::parse(text)?,
-        PepperSource::File(path) => from_file(path, known.is_empty(), rng)?,
+    let peppers = match (source.read().await?, source) {
+        (Some(text), _) => Peppers::parse(&text)?,
+        (None, KeySource::File(path)) if known.is_empty() => {
+            let key = Key::generate(1, rng);
+            key_source::create(
+                path,
+                "Passline's pepper. Keep a copy, but never beside a copy of the database.",
+                &key,
+            )?;
+            Peppers::parse(&key.to_line())?
+        }
+        (None, _) => return Err(PepperSourceError::Lost),
     };
     for (name, fingerprint) in &known {
         let id = PepperId(name[PREFIX.len()..].parse().unwrap_or(0));
@@ -109,49 +88,10 @@ fn fingerprint_of(pepper: &Pepper) -> String {
     digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn from_file<R: CryptoRng>(path: &Path, may_create: bool, rng: &mut R) -> Result<Peppers, PepperSourceError> {
-    let failed = |source| PepperSourceError::File {
-        path: path.to_owned(),
-        source,
-    };
-    match std::fs::metadata(path) {
-        Ok(metadata) if metadata.permissions().mode() & 0o077 != 0 => {
-            Err(PepperSourceError::Exposed { path: path.to_owned() })
-        }
-        Ok(_) => {
-            let text = Secret::new(std::fs::read_to_string(path).map_err(failed)?);
-            Ok(Peppers::parse(&text)?)
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && may_create => {
-            let pepper = Pepper::generate(PepperId(1), rng);
-            create(path, &pepper).map_err(failed)?;
-            Ok(Peppers::single(pepper))
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Err(PepperSourceError::Lost { path: path.to_owned() })
-        }
-        Err(error) => Err(failed(error)),
-    }
-}
-
-/// On disk before anything is hashed with it: the database must never know a pepper that a power cut has taken.
-fn create(path: &Path, pepper: &Pepper) -> std::io::Result<()> {
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
-    file.write_all(b"# Passline's pepper. Keep a copy, but never beside a copy of the database.\n")?;
-    file.write_all(pepper.to_line().expose().as_bytes())?;
-    file.write_all(b"\n")?;
-    file.sync_all()?;
-    path.parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .map_or(Ok(()), |folder| std::fs::File::open(folder)?.sync_all())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
     use crate::store::Config;
 
@@ -166,7 +106,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = store(&folder).await;
         let path = folder.path().join("pepper");
-        let source = PepperSource::File(path.clone());
+        let source = KeySource::File(path.clone());
         let first = load(&source, &store, &mut rand::rng()).await.unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let second = load(&source, &store, &mut rand::rng()).await.unwrap();
@@ -178,23 +118,26 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = store(&folder).await;
         let path = folder.path().join("pepper");
-        let source = PepperSource::File(path.clone());
+        let source = KeySource::File(path.clone());
         load(&source, &store, &mut rand::rng()).await.unwrap();
 
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
         let error = load(&source, &store, &mut rand::rng()).await.unwrap_err();
-        assert!(matches!(error, PepperSourceError::Exposed { .. }));
+        assert!(matches!(
+            error,
+            PepperSourceError::Source(KeySourceError::Exposed { .. })
+        ));
 
         let other = Pepper::generate(PepperId(1), &mut rand::rng());
-        let error = load(&PepperSource::Text(other.to_line()), &store, &mut rand::rng()).await;
+        let error = load(&KeySource::Text(other.to_line()), &store, &mut rand::rng()).await;
         assert!(matches!(error, Err(PepperSourceError::Wrong { id: PepperId(1) })));
 
         let next = Pepper::generate(PepperId(2), &mut rand::rng());
-        let error = load(&PepperSource::Text(next.to_line()), &store, &mut rand::rng()).await;
+        let error = load(&KeySource::Text(next.to_line()), &store, &mut rand::rng()).await;
         assert!(matches!(error, Err(PepperSourceError::Missing { id: PepperId(1) })));
 
         std::fs::remove_file(&path).unwrap();
         let error = load(&source, &store, &mut rand::rng()).await.unwrap_err();
-        assert!(matches!(error, PepperSourceError::Lost { .. }));
+        assert!(matches!(error, PepperSourceError::Lost));
     }
 }

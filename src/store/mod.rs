@@ -11,6 +11,7 @@ mod pool;
 pub mod account;
 pub mod audit;
 pub mod call;
+pub mod credential;
 pub mod evidence;
 pub mod lockout;
 pub mod outbox;

@@ -1,0 +1,246 @@
+//! Credentials of target systems: sealed into the database, opened at the start, sealed anew when keys are rotated.
+//!
+//! The program reads them once and keeps them in memory, so keys are rotated while it runs.
+
+use std::collections::BTreeMap;
+
+use super::key_source::{self, KeySource, KeySourceError};
+use super::{ServiceError, Services};
+use crate::identity::event::{EventKind, Origin};
+use crate::key_file::{Key, KeyFileError};
+use crate::secret::Secret;
+use crate::store::credential::{self, Credential};
+use crate::store::{Store, StoreError};
+use crate::vault::{self, KeyRing, OpenError};
+
+const REMARK: &str =
+    "Passline's keys for the credentials of target systems. Keep a copy, but never beside a copy of the database.";
+
+/// What goes wrong with credentials.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VaultError {
+    /// The source of the keys.
+    #[error(transparent)]
+    Source(#[from] KeySourceError),
+    /// The keys are gone.
+    #[error(
+        "the keys are missing, and the database has credentials that were sealed with them; restore their file from its backup, or enter every credential again"
+    )]
+    Lost,
+    /// The text of the keys.
+    #[error("cannot read the keys")]
+    Malformed(#[from] KeyFileError),
+    /// One credential.
+    #[error("the credential of {target} cannot be read")]
+    Credential {
+        /// Of which target.
+        target: String,
+        /// Why.
+        source: OpenError,
+    },
+    /// The keys are not ours to change.
+    #[error(
+        "every credential is under key {number}, the current one; to rotate, first add a key with a higher number where the keys come from"
+    )]
+    NothingToDo {
+        /// The current key.
+        number: u32,
+    },
+    /// The database.
+    #[error("cannot use the stored credentials")]
+    Store(#[from] StoreError),
+    /// The services.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+}
+
+/// The credentials of one database.
+#[derive(Clone, Debug)]
+pub struct Vault {
+    store: Store,
+    source: KeySource,
+}
+
+/// What is known of a credential without reading it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CredentialStatus {
+    /// The target.
+    pub target: String,
+    /// The key that it is under.
+    pub key: u32,
+    /// Whether it can be read; if not, why.
+    pub problem: Option<String>,
+}
+
+/// What is known of keys and credentials.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VaultStatus {
+    /// Numbers of the keys, rising; the last one is current. Empty before the first credential.
+    pub keys: Vec<u32>,
+    /// In order of target.
+    pub credentials: Vec<CredentialStatus>,
+}
+
+impl Vault {
+    /// The credentials in `store`, sealed with keys from `source`.
+    #[must_use]
+    pub fn new(store: Store, source: KeySource) -> Self {
+        Self { store, source }
+    }
+
+    /// Every credential by target, or why it cannot be read.
+    ///
+    /// # Errors
+    /// When there are credentials and no keys at all.
+    pub async fn open(&self) -> Result<BTreeMap<String, Result<Secret, OpenError>>, VaultError> {
+        let stored = self.stored().await?;
+        let Some(ring) = self.ring(&stored).await? else {
+            return Ok(BTreeMap::new());
+        };
+        let open = |stored: Credential| {
+            let opened = vault::open(&ring, &stored.target, &stored.sealed);
+            (stored.target, opened)
+        };
+        Ok(stored.into_iter().map(open).collect())
+    }
+
+    /// What is there.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn status(&self) -> Result<VaultStatus, VaultError> {
+        let stored = self.stored().await?;
+        let Some(ring) = self.ring(&stored).await? else {
+            return Ok(VaultStatus::default());
+        };
+        let status = |stored: Credential| CredentialStatus {
+            problem: vault::open(&ring, &stored.target, &stored.sealed)
+                .err()
+                .map(|error| error.to_string()),
+            key: stored.sealed.key,
+            target: stored.target,
+        };
+        Ok(VaultStatus {
+            keys: ring.numbers().collect(),
+            credentials: stored.into_iter().map(status).collect(),
+        })
+    }
+
+    async fn stored(&self) -> Result<Vec<Credential>, VaultError> {
+        let mut tx = self.store.read().await?;
+        Ok(credential::all(&mut tx).await?)
+    }
+
+    /// The keys; `None` while there are neither keys nor credentials.
+    async fn ring(&self, stored: &[Credential]) -> Result<Option<KeyRing>, VaultError> {
+        match self.source.read().await? {
+            Some(text) => Ok(Some(KeyRing::parse(&text)?)),
+            None if stored.is_empty() => Ok(None),
+            None => Err(VaultError::Lost),
+        }
+    }
+}
+
+impl Services {
+    /// Seals and stores the credential of a target, in place of an earlier one. Creates the key file with the first one.
+    ///
+    /// # Errors
+    /// When the keys or the database fail.
+    pub async fn keep_credential(
+        &self,
+        vault: &Vault,
+        origin: &Origin,
+        target: &str,
+        text: &Secret,
+    ) -> Result<(), VaultError> {
+        let ring = match (vault.ring(&vault.stored().await?).await?, &vault.source) {
+            (Some(ring), _) => ring,
+            (None, KeySource::File(path)) => {
+                let key = self.draw(|rng| Key::generate(1, rng));
+                key_source::create(path, REMARK, &key)?;
+                KeyRing::new(vec![key])?
+            }
+            (None, _) => return Err(VaultError::Lost),
+        };
+        let now = self.now();
+        let sealed = self.draw(|rng| vault::seal(&ring, target, text, rng));
+        let mut tx = self.store().write().await?;
+        let credential = Credential {
+            target: target.to_owned(),
+            sealed,
+            changed: now,
+        };
+        credential::put(&mut tx, &credential).await?;
+        self.record(&mut tx, origin, now, changed(target)).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Removes the credential of a target; `false` if there was none.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn forget_credential(&self, origin: &Origin, target: &str) -> Result<bool, VaultError> {
+        let now = self.now();
+        let mut tx = self.store().write().await?;
+        if !credential::remove(&mut tx, target).await? {
+            return Ok(false);
+        }
+        self.record(&mut tx, origin, now, changed(target)).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// Puts every credential under a new key: one that is added to the file, or the highest where keys come from elsewhere.
+    /// Returns its number, and how many credentials were sealed anew. Cut off in the middle, it can be run again: both keys
+    /// are there until somebody removes the old one.
+    ///
+    /// # Errors
+    /// When one credential cannot be read: then nothing is changed but that the file may have one key more.
+    pub async fn rotate_keys(&self, vault: &Vault, origin: &Origin) -> Result<(u32, usize), VaultError> {
+        let stored = vault.stored().await?;
+        let mut ring = vault.ring(&stored).await?.ok_or(VaultError::Lost)?;
+        let behind = |ring: &KeyRing| {
+            stored
+                .iter()
+                .any(|credential| credential.sealed.key != ring.current().number())
+        };
+        if !behind(&ring) {
+            let KeySource::File(path) = &vault.source else {
+                return Err(VaultError::NothingToDo {
+                    number: ring.current().number(),
+                });
+            };
+            let next = ring.current().number() + 1;
+            key_source::append(path, &self.draw(|rng| Key::generate(next, rng)))?;
+            ring = vault.ring(&stored).await?.ok_or(VaultError::Lost)?;
+        }
+        let now = self.now();
+        let mut tx = self.store().write().await?;
+        // Read again: somebody may have entered one meanwhile.
+        let mut count = 0;
+        for stored in credential::all(&mut tx).await? {
+            if stored.sealed.key == ring.current().number() {
+                continue;
+            }
+            let rewrapped = self.draw(|rng| vault::rewrap(&ring, &stored.target, &stored.sealed, rng));
+            let sealed = rewrapped.map_err(|source| VaultError::Credential {
+                target: stored.target.clone(),
+                source,
+            })?;
+            credential::put(&mut tx, &Credential { sealed, ..stored }).await?;
+            count += 1;
+        }
+        let part = "keys of credentials".to_owned();
+        self.record(&mut tx, origin, now, EventKind::ConfigChanged { part })
+            .await?;
+        tx.commit().await?;
+        Ok((ring.current().number(), count))
+    }
+}
+
+fn changed(target: &str) -> EventKind {
+    EventKind::ConfigChanged {
+        part: format!("credential of {target}"),
+    }
+}
