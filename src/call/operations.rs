@@ -237,10 +237,8 @@ impl Conversation {
         };
         // It is live now: nobody needs it here any more.
         self.proposal = None;
-        let change = Change::Reset {
-            must_change: report.must_change,
-        };
-        slots.fill(Slot::Results, self.voice.results(change, &report.accounts).await?);
+        let results = self.voice.results(Change::Reset, &report.accounts).await?;
+        slots.fill(Slot::Results, results);
         Ok(summary(report.summary()))
     }
 

@@ -20,10 +20,7 @@ use crate::telephony::media::{OnKey, Playlist, Privacy, Segment};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
     /// Passwords.
-    Reset {
-        /// Whether they must be changed at the next sign-in.
-        must_change: bool,
-    },
+    Reset,
     /// Locks.
     Unlock,
 }
@@ -171,16 +168,23 @@ impl Voice {
         self.sentences("account_state", "state", sentences).await
     }
 
-    /// A sentence for each system about what was done.
+    /// A sentence for each system about what was done. That a new password must be changed is said once at the end where it
+    /// is so on all systems that have it, else right behind each system where it is so.
     pub(super) async fn results(&self, change: Change, outcomes: &[AccountReport]) -> Result<Utterance, SpeakError> {
-        let sentences = outcomes
-            .iter()
-            .map(|report| (report.system.as_str(), outcome_prompt(change, report.outcome)));
-        let mut all = self.sentences("result", "outcome", sentences).await?;
-        let must_change = matches!(change, Change::Reset { must_change: true });
-        if must_change && outcomes.iter().any(|report| report.outcome == Outcome::Done) {
-            // Once, and not after every system.
-            all.append(&self.speaker.say(&[Piece::prompt("outcome.must_change")]).await?);
+        let done = || outcomes.iter().filter(|report| report.outcome == Outcome::Done);
+        let must_change = self.speaker.say(&[Piece::prompt("outcome.must_change")]).await?;
+        let on_all = done().all(|report| report.must_change);
+        let mut all = Utterance::new(speech::Privacy::Public);
+        for report in outcomes {
+            let sentence = (report.system.as_str(), outcome_prompt(change, report.outcome));
+            all.append(&self.sentences("result", "outcome", [sentence].into_iter()).await?);
+            if report.must_change && !on_all {
+                all.append(&must_change);
+                all.push_pause(SENTENCE_PAUSE);
+            }
+        }
+        if on_all && done().next().is_some() {
+            all.append(&must_change);
         }
         Ok(all)
     }
@@ -254,16 +258,16 @@ fn state_prompt(state: Option<&AccountState>) -> &'static str {
 
 fn outcome_prompt(change: Change, outcome: Outcome) -> &'static str {
     match (outcome, change) {
-        (Outcome::Done, Change::Reset { .. }) => "outcome.reset",
+        (Outcome::Done, Change::Reset) => "outcome.reset",
         (Outcome::Done, Change::Unlock) => "outcome.unlocked",
         (Outcome::Unknown, _) => "outcome.unknown",
         (Outcome::Unreachable, _) => "outcome.unreachable",
         (Outcome::Refused(Refusal::Disabled), _) => "outcome.disabled",
         (Outcome::Refused(Refusal::NoSuchAccount), _) => "outcome.no_account",
-        (Outcome::Refused(Refusal::Policy), Change::Reset { .. }) => "outcome.refused",
-        (Outcome::Refused(_), Change::Reset { .. }) => "outcome.reset_failed",
+        (Outcome::Refused(Refusal::Policy), Change::Reset) => "outcome.refused",
+        (Outcome::Refused(_), Change::Reset) => "outcome.reset_failed",
         (Outcome::Refused(_), Change::Unlock) => "outcome.unlock_failed",
-        (Outcome::NotDone | Outcome::Unsupported, Change::Reset { .. }) => "outcome.reset_failed",
+        (Outcome::NotDone | Outcome::Unsupported, Change::Reset) => "outcome.reset_failed",
         (Outcome::NotDone | Outcome::Unsupported, Change::Unlock) => "outcome.unlock_failed",
     }
 }
@@ -315,11 +319,60 @@ mod tests {
             system: system.to_owned(),
             account: "ada".to_owned(),
             outcome: Outcome::Done,
+            must_change: false,
         };
         let told = voice
             .results(Change::Unlock, &[done("zebra"), done("mail")])
             .await
             .expect("what can be said is said");
         assert_eq!(told.transcript(), "Mail is unlocked.");
+    }
+
+    #[tokio::test]
+    async fn that_a_password_must_be_changed_is_said_where_it_is_so() {
+        let cache = Cache::open(&cache::Config::default()).expect("no folder is needed");
+        let prompts = Path::new(env!("CARGO_MANIFEST_DIR")).join("prompts");
+        let (speech, _) = Speech::load(&prompts, Engines::none(), cache)
+            .await
+            .expect("good prompts");
+        let label = |name: &str| {
+            let (prompt, text) = (format!("system.{name}"), name.to_owned());
+            (name.to_owned(), Label { prompt, text })
+        };
+        let labels = Labels::from_iter(["mail", "payroll"].map(label));
+        let voice = Voice::new(&speech, &"en-US".parse().expect("a language"), labels).expect("a voice");
+        let told = async |mail: (Outcome, bool), payroll: (Outcome, bool)| {
+            let report = |system: &str, (outcome, must_change)| AccountReport {
+                system: system.to_owned(),
+                account: "ada".to_owned(),
+                outcome,
+                must_change,
+            };
+            let reports = [report("mail", mail), report("payroll", payroll)];
+            let told = voice
+                .results(Change::Reset, &reports)
+                .await
+                .expect("both have recordings");
+            told.transcript().to_owned()
+        };
+        let (done, must) = (
+            "has your new password.",
+            voice.speaker.prompt("outcome.must_change").expect("a prompt"),
+        );
+        let must = must.transcript();
+        assert_eq!(
+            told((Outcome::Done, true), (Outcome::Done, true)).await,
+            format!("Mail {done} Payroll {done} {must}"),
+        );
+        assert_eq!(
+            told((Outcome::Done, true), (Outcome::Done, false)).await,
+            format!("Mail {done} {must} Payroll {done}"),
+        );
+        assert_eq!(
+            told((Outcome::Done, false), (Outcome::Done, false)).await,
+            format!("Mail {done} Payroll {done}")
+        );
+        let failed = told((Outcome::Done, true), (Outcome::NotDone, false)).await;
+        assert!(failed.ends_with(&must), "{failed}");
     }
 }

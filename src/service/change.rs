@@ -3,14 +3,15 @@
 //! ```text
 //!            ┌── refused, unreachable: certainly nothing happened ──▶ told so (unreachable: tried again first)
 //! request ───┼── done ──▶ Done
-//!            └── no answer, broken off ──▶ doubt ──check──▶ it is so ──▶ Done
+//!            └── no answer, broken off ──▶ doubt ──check──▶ it is so, expiry included ──▶ Done
 //!                                            │  ▲
 //!                                            │  └─ it is not so, or no answer: the request may still be under way
 //!                                            └── request again (the same password: harmless) ... time is up ──▶ Unknown
 //! ```
 //!
 //! Once in doubt, only *Done* ends it: a request that timed out may take effect a minute later, so "the old password
-//! still works" proves nothing about the next minute. [`settle`] looks again when that minute has passed.
+//! still works" proves nothing about the next minute. [`settle`] looks again when that minute has passed. A new password
+//! without the expiry that was asked for is asked for again while there is time, then told as what it is.
 
 use std::time::Duration;
 
@@ -18,8 +19,8 @@ use serde::Deserialize;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::config::{millis, seconds};
-use super::outcome::{Outcome, Proof};
-use crate::integration::target::{AccountState, Expiry, Target, TargetError};
+use super::outcome::{Finding, Outcome, Proof};
+use crate::integration::target::{AccountState, Expiry, Target, TargetError, Verdict};
 use crate::secret::Secret;
 
 /// How long the parts of a change may take.
@@ -91,25 +92,38 @@ pub(super) enum Work {
     Unlock,
 }
 
+impl Work {
+    fn wants_expiry(&self) -> bool {
+        matches!(
+            self,
+            Self::Reset {
+                expiry: Expiry::AtNextSignIn,
+                ..
+            }
+        )
+    }
+}
+
 /// Carries out a change on one account. Takes at most `limits.account`, and one check.
-pub(super) async fn carry_out(
-    target: &dyn Target,
-    account: &str,
-    work: &Work,
-    limits: &ChangeLimits,
-) -> (Outcome, Proof) {
+pub(super) async fn carry_out(target: &dyn Target, account: &str, work: &Work, limits: &ChangeLimits) -> Finding {
     let deadline = Instant::now() + limits.account;
     let mut pause = limits.pause;
     let mut in_doubt = false;
+    let mut seen = None;
     loop {
         match request(target, account, work, limits, deadline).await {
-            Ok(()) => return (Outcome::Done, Proof::Answer),
+            Ok(expired) => return Finding::new(Outcome::Done, Proof::Answer).expired(expired),
             Err(error) if error.may_have_happened() => in_doubt = true,
-            Err(error) if !error.is_transient() && !in_doubt => return (failure(&error), Proof::Answer),
+            Err(error) if !error.is_transient() && !in_doubt => return Finding::new(failure(&error), Proof::Answer),
             Err(_) => {}
         }
-        if in_doubt && check(target, account, work, limits).await == Some(true) {
-            return (Outcome::Done, Proof::Check);
+        if in_doubt {
+            seen = check(target, account, work, limits).await.or(seen);
+            if let Some(Seen::Done { expired }) = seen
+                && !(work.wants_expiry() && expired == Some(false) && target.capabilities().expire)
+            {
+                return Finding::new(Outcome::Done, Proof::Check).expired(expired);
+            }
         }
         if Instant::now() + pause >= deadline {
             break;
@@ -117,20 +131,20 @@ pub(super) async fn carry_out(
         sleep(pause).await;
         pause *= 2;
     }
-    if in_doubt {
-        (Outcome::Unknown, Proof::Pending)
-    } else {
-        (Outcome::Unreachable, Proof::Answer)
+    match seen {
+        Some(Seen::Done { expired }) => Finding::new(Outcome::Done, Proof::Check).expired(expired),
+        _ if in_doubt => Finding::new(Outcome::Unknown, Proof::Pending),
+        _ => Finding::new(Outcome::Unreachable, Proof::Answer),
     }
 }
 
 /// Looks at an account whose outcome is unknown, at a time when nothing can be under way any more. Still unknown when
 /// the target does not answer.
-pub(super) async fn settle(target: &dyn Target, account: &str, work: &Work, limits: &ChangeLimits) -> (Outcome, Proof) {
+pub(super) async fn settle(target: &dyn Target, account: &str, work: &Work, limits: &ChangeLimits) -> Finding {
     match check(target, account, work, limits).await {
-        Some(true) => (Outcome::Done, Proof::Check),
-        Some(false) => (Outcome::NotDone, Proof::Check),
-        None => (Outcome::Unknown, Proof::Nothing),
+        Some(Seen::Done { expired }) => Finding::new(Outcome::Done, Proof::Check).expired(expired),
+        Some(Seen::NotDone) => Finding::new(Outcome::NotDone, Proof::Check),
+        None => Finding::new(Outcome::Unknown, Proof::Nothing),
     }
 }
 
@@ -141,35 +155,54 @@ pub(super) async fn state_of(target: &dyn Target, account: &str, limit: Duration
         .unwrap_or_else(|_| Err(timed_out(target)))
 }
 
+/// Asks for the change; answers whether a new password must be changed, if there is a new password.
 async fn request(
     target: &dyn Target,
     account: &str,
     work: &Work,
     limits: &ChangeLimits,
     deadline: Instant,
-) -> Result<(), TargetError> {
-    let answer = match work {
-        Work::Reset { password, expiry } => target.reset(account, password, *expiry),
-        Work::Unlock => target.unlock(account),
-    };
+) -> Result<Option<bool>, TargetError> {
     let until = deadline.min(Instant::now() + limits.request);
-    timeout_at(until, answer)
-        .await
-        .unwrap_or_else(|_| Err(timed_out(target)))
+    let answer = match work {
+        Work::Reset { password, expiry } => timeout_at(until, target.reset(account, password, *expiry))
+            .await
+            .map(|answer| answer.map(|expiry| Some(expiry == Expiry::AtNextSignIn))),
+        Work::Unlock => timeout_at(until, target.unlock(account))
+            .await
+            .map(|answer| answer.map(|()| None)),
+    };
+    answer.unwrap_or_else(|_| Err(timed_out(target)))
+}
+
+/// What a check has shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    /// The change is in effect.
+    Done {
+        /// Whether the new password must be changed, if there is a new password.
+        expired: Option<bool>,
+    },
+    /// It is not.
+    NotDone,
 }
 
 /// Whether the change is in effect now; `None` when the target cannot or does not say.
-async fn check(target: &dyn Target, account: &str, work: &Work, limits: &ChangeLimits) -> Option<bool> {
+async fn check(target: &dyn Target, account: &str, work: &Work, limits: &ChangeLimits) -> Option<Seen> {
     match work {
         Work::Reset { password, .. } => {
             let verdict = timeout(limits.request, target.verify(account, password)).await;
-            verdict.ok()?.ok()?.is_right()
+            match verdict.ok()?.ok()? {
+                Verdict::Accepted => Some(Seen::Done { expired: Some(false) }),
+                Verdict::AcceptedMustChange => Some(Seen::Done { expired: Some(true) }),
+                Verdict::Rejected => Some(Seen::NotDone),
+                Verdict::Barred => None,
+            }
         }
-        Work::Unlock => state_of(target, account, limits.request)
-            .await
-            .ok()?
-            .locked
-            .map(|locked| !locked),
+        Work::Unlock => match state_of(target, account, limits.request).await.ok()?.locked? {
+            false => Some(Seen::Done { expired: None }),
+            true => Some(Seen::NotDone),
+        },
     }
 }
 
@@ -219,8 +252,8 @@ mod tests {
     async fn with_faults(faults: &[Fault]) -> (Outcome, Proof, Faulty) {
         let target = target();
         target.fail_resets("ada", faults.iter().copied());
-        let (outcome, proof) = carry_out(&target, "ada", &reset(), &LIMITS).await;
-        (outcome, proof, target)
+        let found = carry_out(&target, "ada", &reset(), &LIMITS).await;
+        (found.outcome, found.proof, target)
     }
 
     #[tokio::test(start_paused = true)]
@@ -269,7 +302,7 @@ mod tests {
         assert_eq!((outcome, proof), (Outcome::Unknown, Proof::Pending));
         tokio::time::sleep(LIMITS.settle).await;
         let settled = settle(&target, "ada", &reset(), &LIMITS).await;
-        assert_eq!(settled, (Outcome::Done, Proof::Check));
+        assert_eq!((settled.outcome, settled.proof), (Outcome::Done, Proof::Check));
         assert_eq!(target.password("ada"), "new");
     }
 
@@ -294,8 +327,8 @@ mod tests {
         target.fail_resets("ada", [Fault::Hang; 50]);
         target.fail_verifications("ada", [Fault::Hang; 50]);
         let begun = Instant::now();
-        let (outcome, _) = carry_out(&target, "ada", &reset(), &LIMITS).await;
-        assert_eq!(outcome, Outcome::Unknown);
+        let found = carry_out(&target, "ada", &reset(), &LIMITS).await;
+        assert_eq!(found.outcome, Outcome::Unknown);
         assert!(begun.elapsed() <= LIMITS.account + LIMITS.request);
     }
 
@@ -303,8 +336,42 @@ mod tests {
     async fn an_unlock_is_checked_by_looking_at_the_lock() {
         let target = target();
         target.fail_resets("ada", [Fault::DieAfterEffect]);
-        let (outcome, proof) = carry_out(&target, "ada", &Work::Unlock, &LIMITS).await;
-        assert_eq!((outcome, proof), (Outcome::Done, Proof::Check));
+        let found = carry_out(&target, "ada", &Work::Unlock, &LIMITS).await;
+        assert_eq!((found.outcome, found.proof), (Outcome::Done, Proof::Check));
         assert!(!target.is_locked("ada"));
+    }
+
+    fn expiring() -> Work {
+        Work::Reset {
+            password: Secret::new("new".to_owned()),
+            expiry: Expiry::AtNextSignIn,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lost_expiry_is_asked_for_again() {
+        let target = target().with_expiry();
+        target.fail_resets("ada", [Fault::DieHalfway]);
+        let found = carry_out(&target, "ada", &expiring(), &LIMITS).await;
+        assert_eq!((found.outcome, found.expired), (Outcome::Done, Some(true)));
+        assert_eq!(target.resets(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_password_whose_expiry_is_lost_for_good_is_told_as_one_that_stays() {
+        let target = target().with_expiry();
+        target.fail_resets("ada", [Fault::DieHalfway; 50]);
+        let found = carry_out(&target, "ada", &expiring(), &LIMITS).await;
+        assert_eq!((found.outcome, found.expired), (Outcome::Done, Some(false)));
+        assert_eq!(target.password("ada"), "new");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_cannot_expire_is_told_as_what_stays_at_once() {
+        let target = target();
+        target.fail_resets("ada", [Fault::DieAfterEffect]);
+        let found = carry_out(&target, "ada", &expiring(), &LIMITS).await;
+        assert_eq!((found.outcome, found.expired), (Outcome::Done, Some(false)));
+        assert_eq!(target.resets(), 1);
     }
 }

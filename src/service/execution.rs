@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::change::{Work, carry_out, settle};
-use super::outcome::{Outcome, Proof, Summary};
+use super::outcome::{Finding, Outcome, Proof, Summary};
 use super::systems::Chosen;
 use super::under_way::Carried;
 use super::{ServiceError, Services};
@@ -26,6 +26,8 @@ pub struct AccountReport {
     pub account: String,
     /// What came of it.
     pub outcome: Outcome,
+    /// Whether the new password must be changed at the next sign-in there.
+    pub must_change: bool,
 }
 
 /// What came of a change on all its accounts.
@@ -33,8 +35,6 @@ pub struct AccountReport {
 pub struct ChangeReport {
     /// Account by account, in the order in which systems are told.
     pub accounts: Vec<AccountReport>,
-    /// Whether the password must be changed at the next sign-in.
-    pub must_change: bool,
 }
 
 impl ChangeReport {
@@ -89,43 +89,44 @@ impl Services {
             tasks.spawn(async move { (index, services.carry_out_one(&order, index).await) });
         }
         // A connector that panicked has left nobody who knows.
-        let mut outcomes = vec![Outcome::Unknown; order.chosen.len()];
+        let mut findings = vec![Finding::new(Outcome::Unknown, Proof::Nothing); order.chosen.len()];
         while let Some(done) = tasks.join_next().await {
             match done {
-                Ok((index, outcome)) => outcomes[index] = outcome,
+                Ok((index, finding)) => findings[index] = finding,
                 Err(error) => tracing::error!(change.id = %order.id, %error, "a connector failed; recovery will look"),
             }
         }
-        if outcomes.contains(&Outcome::Unknown) {
-            self.settle_later(order.clone(), carried, &outcomes);
+        let unknown: Vec<usize> = (0..findings.len())
+            .filter(|&index| findings[index].outcome == Outcome::Unknown)
+            .collect();
+        if !unknown.is_empty() {
+            self.settle_later(order.clone(), carried, unknown);
         }
         let accounts = order
             .chosen
             .iter()
-            .zip(outcomes)
-            .map(|(chosen, outcome)| AccountReport {
+            .zip(findings)
+            .map(|(chosen, finding)| AccountReport {
                 system: chosen.account.target.clone(),
                 account: chosen.account.name.clone(),
-                outcome,
+                outcome: finding.outcome,
+                must_change: finding.expired.unwrap_or(false),
             });
         ChangeReport {
             accounts: accounts.collect(),
-            must_change: order.must_change(),
         }
     }
 
     /// One account, and its outcome committed. An outcome that cannot be committed (disk full) is told all the same,
     /// as it is true; its row stays open, and recovery records what the target says.
-    async fn carry_out_one(&self, order: &Order, index: usize) -> Outcome {
+    async fn carry_out_one(&self, order: &Order, index: usize) -> Finding {
         let Chosen { account, target } = &order.chosen[index];
-        let (outcome, proof) = carry_out(&**target, &account.name, &order.work, &self.config().limits).await;
+        let finding = carry_out(&**target, &account.name, &order.work, &self.config().limits).await;
         let found = Found {
             change: order.id,
             account: account.id,
             system: account.target.clone(),
-            must_change: order.must_change(),
-            outcome,
-            proof,
+            finding,
         };
         match self.decide_with_patience(&order.origin, &found).await {
             Ok(()) => {}
@@ -134,7 +135,7 @@ impl Services {
                     "cannot record the outcome of a change; recovery will");
             }
         }
-        outcome
+        finding
     }
 
     async fn decide_with_patience(&self, origin: &Origin, found: &Found) -> Result<(), ServiceError> {
@@ -152,8 +153,7 @@ impl Services {
     pub(super) async fn decide(&self, origin: &Origin, found: &Found) -> Result<bool, ServiceError> {
         let now = self.now();
         let mut tx = self.store().write().await?;
-        let (result, proof) = (found.outcome.as_str(), found.proof.as_str());
-        if !reset::decide(&mut tx, found.change, found.account, result, proof, now).await? {
+        if !reset::decide(&mut tx, found.change, found.account, &decision(&found.finding), now).await? {
             return Ok(false);
         }
         reset::close_if_decided(&mut tx, found.change, now).await?;
@@ -169,18 +169,18 @@ impl Services {
         let now = self.now();
         let mut tx = self.store().write().await?;
         let superseded = reset::is_superseded(&mut tx, found.change, found.account).await?;
-        let (outcome, proof) = match superseded {
-            true => (Outcome::Unknown, Proof::Nothing),
-            false => (found.outcome, found.proof),
+        let finding = match superseded {
+            true => Finding::new(Outcome::Unknown, Proof::Nothing),
+            false => found.finding,
         };
-        if !reset::revise(&mut tx, found.change, found.account, outcome.as_str(), proof.as_str()).await? {
+        if !reset::revise(&mut tx, found.change, found.account, &decision(&finding)).await? {
             return Ok(false);
         }
-        if outcome != Outcome::Unknown {
+        if finding.outcome != Outcome::Unknown {
             self.record(&mut tx, origin, now, found.event()).await?;
         }
         tx.commit().await?;
-        if outcome != Outcome::Unknown {
+        if finding.outcome != Outcome::Unknown {
             self.count(found);
         }
         Ok(!superseded)
@@ -188,11 +188,8 @@ impl Services {
 
     /// Looks again at what is unknown, when no request can be under way any more. Nobody waits for it: if the process
     /// ends before, recovery looks, without the password.
-    fn settle_later(&self, order: Arc<Order>, carried: Carried, outcomes: &[Outcome]) {
+    fn settle_later(&self, order: Arc<Order>, carried: Carried, unknown: Vec<usize>) {
         let services = self.clone();
-        let unknown: Vec<usize> = (0..outcomes.len())
-            .filter(|&i| outcomes[i] == Outcome::Unknown)
-            .collect();
         tokio::spawn(async move {
             sleep(services.config().limits.settle).await;
             for index in unknown {
@@ -206,24 +203,22 @@ impl Services {
 
     pub(super) async fn settle_one(&self, order: &Order, index: usize) -> Result<bool, ServiceError> {
         let Chosen { account, target } = &order.chosen[index];
-        let (outcome, proof) = settle(&**target, &account.name, &order.work, &self.config().limits).await;
-        if outcome == Outcome::Unknown {
+        let finding = settle(&**target, &account.name, &order.work, &self.config().limits).await;
+        if finding.outcome == Outcome::Unknown {
             return Ok(false);
         }
         let found = Found {
             change: order.id,
             account: account.id,
             system: account.target.clone(),
-            must_change: order.must_change(),
-            outcome,
-            proof,
+            finding,
         };
         self.revise(&order.origin, &found).await
     }
 
     fn count(&self, found: &Found) {
         let metrics = self.metrics();
-        let counter = match (found.change, found.outcome) {
+        let counter = match (found.change, found.finding.outcome) {
             (ChangeId::Reset(_), Outcome::Done) => &metrics.resets_done,
             (ChangeId::Reset(_), Outcome::Unknown) => &metrics.resets_unknown,
             (ChangeId::Reset(_), _) => &metrics.resets_failed,
@@ -239,21 +234,27 @@ pub(super) struct Found {
     pub(super) change: ChangeId,
     pub(super) account: AccountId,
     pub(super) system: String,
-    pub(super) must_change: bool,
-    pub(super) outcome: Outcome,
-    pub(super) proof: Proof,
+    pub(super) finding: Finding,
+}
+
+fn decision(finding: &Finding) -> reset::Decision<'static> {
+    reset::Decision {
+        result: finding.outcome.as_str(),
+        proof: finding.proof.as_str(),
+        expired: finding.expired,
+    }
 }
 
 impl Found {
     fn event(&self) -> EventKind {
         let (account, system) = (self.account, self.system.clone());
-        let reason = self.outcome.to_string();
-        match (self.change, self.outcome) {
+        let reason = self.finding.outcome.to_string();
+        match (self.change, self.finding.outcome) {
             (ChangeId::Reset(reset), Outcome::Done) => EventKind::ResetSucceeded {
                 reset,
                 account,
                 system,
-                expired: self.must_change,
+                expired: self.finding.expired.unwrap_or(false),
             },
             (ChangeId::Reset(reset), Outcome::Unknown) => EventKind::ResetUnknown { reset, account, system },
             (ChangeId::Reset(reset), _) => EventKind::ResetFailed {

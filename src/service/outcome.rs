@@ -23,12 +23,13 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Done,
         Self::Refused(Refusal::Policy),
         Self::Refused(Refusal::NoSuchAccount),
         Self::Refused(Refusal::Rights),
         Self::Refused(Refusal::Disabled),
+        Self::Refused(Refusal::Other),
         Self::Unreachable,
         Self::Unsupported,
         Self::NotDone,
@@ -44,6 +45,7 @@ impl Outcome {
             Self::Refused(Refusal::NoSuchAccount) => "no_such_account",
             Self::Refused(Refusal::Rights) => "no_right",
             Self::Refused(Refusal::Disabled) => "account_disabled",
+            Self::Refused(Refusal::Other) => "refused",
             Self::Unreachable => "unreachable",
             Self::Unsupported => "unsupported",
             Self::NotDone => "not_done",
@@ -112,6 +114,29 @@ impl Proof {
             Self::Pending => "pending",
             Self::Nothing => "nothing",
         }
+    }
+}
+
+/// What was found out about a change on one account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Finding {
+    pub(super) outcome: Outcome,
+    pub(super) proof: Proof,
+    /// Whether the new password must be changed at the next sign-in; `None` where there is none, or nobody knows.
+    pub(super) expired: Option<bool>,
+}
+
+impl Finding {
+    pub(super) fn new(outcome: Outcome, proof: Proof) -> Self {
+        Self {
+            outcome,
+            proof,
+            expired: None,
+        }
+    }
+
+    pub(super) fn expired(self, expired: Option<bool>) -> Self {
+        Self { expired, ..self }
     }
 }
 

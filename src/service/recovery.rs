@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::change::state_of;
 use super::execution::Found;
-use super::outcome::{Outcome, Proof};
+use super::outcome::{Finding, Outcome, Proof};
 use super::{ServiceError, Services, record};
 use crate::store::reset::{self, ChangeId, Intent, Item};
 use crate::time::Timestamp;
@@ -90,10 +90,10 @@ impl Services {
                     left = true;
                     recovered.left += 1;
                 }
-                Look::Found(outcome, proof) => {
-                    let found = found(intent, &item, outcome, proof);
+                Look::Found(finding) => {
+                    let found = found(intent, &item, finding);
                     if self.decide(&origin, &found).await? {
-                        recovered.count(outcome);
+                        recovered.count(finding.outcome);
                         self.metrics().recovered.add_one();
                     }
                 }
@@ -111,9 +111,9 @@ impl Services {
         let origin = record::system(Some(intent.session), Some(intent.user));
         let pending = |item: &Item| item.proof.as_deref() == Some(Proof::Pending.as_str());
         for item in self.items(intent).await?.into_iter().filter(pending) {
-            if let Look::Found(outcome, proof) = self.look(intent, &item).await {
-                self.revise(&origin, &found(intent, &item, outcome, proof)).await?;
-                recovered.count(outcome);
+            if let Look::Found(finding) = self.look(intent, &item).await {
+                self.revise(&origin, &found(intent, &item, finding)).await?;
+                recovered.count(finding.outcome);
             } else {
                 recovered.left += 1;
             }
@@ -129,7 +129,7 @@ impl Services {
     /// What the target says about an account, without the password.
     async fn look(&self, intent: &Intent, item: &Item) -> Look {
         let limits = &self.config().limits;
-        let given_up = Look::Found(Outcome::Unknown, Proof::Nothing);
+        let given_up = Look::Found(Finding::new(Outcome::Unknown, Proof::Nothing));
         let Some(target) = self
             .target(&item.target)
             .filter(|target| target.capabilities().lock_state)
@@ -144,17 +144,15 @@ impl Services {
         };
         let (so, proof) = match intent.id {
             ChangeId::Reset(_) => {
-                let moved = state
-                    .marker
-                    .zip(item.marker_before.as_ref())
-                    .map(|(now, before)| now.0 != *before);
+                let marker = state.marker.as_ref().zip(item.marker_before.as_ref());
+                let moved = marker.and_then(|(now, before)| now.has_moved_since(before));
                 (moved, Proof::Marker)
             }
             ChangeId::Unlock(_) => (state.locked.map(|locked| !locked), Proof::Check),
         };
         match so {
-            Some(true) => Look::Found(Outcome::Done, proof),
-            Some(false) if age >= limits.lease() + limits.settle => Look::Found(Outcome::NotDone, proof),
+            Some(true) => Look::Found(Finding::new(Outcome::Done, proof).expired(state.must_change)),
+            Some(false) if age >= limits.lease() + limits.settle => Look::Found(Finding::new(Outcome::NotDone, proof)),
             Some(false) => Look::Again,
             None => given_up,
         }
@@ -164,7 +162,7 @@ impl Services {
 /// What a look at a target has shown.
 enum Look {
     /// This, for good.
-    Found(Outcome, Proof),
+    Found(Finding),
     /// Nothing yet.
     Again,
 }
@@ -180,13 +178,11 @@ impl Recovered {
     }
 }
 
-fn found(intent: &Intent, item: &Item, outcome: Outcome, proof: Proof) -> Found {
+fn found(intent: &Intent, item: &Item, finding: Finding) -> Found {
     Found {
         change: intent.id,
         account: item.account_id,
         system: item.target.clone(),
-        must_change: intent.must_change,
-        outcome,
-        proof,
+        finding,
     }
 }

@@ -81,7 +81,11 @@ impl Visit {
     ) -> Result<Order, ServiceError> {
         let services = &self.services;
         let states = services.states(&chosen, services.config().limits.look).await;
-        let marker = |state: Option<AccountState>| state.and_then(|state| state.marker).map(|marker| marker.0);
+        let marker = |state: Option<AccountState>| {
+            state
+                .and_then(|state| state.marker)
+                .map(|marker| marker.as_str().to_owned())
+        };
         let ids = chosen.iter().map(|chosen| chosen.account.id);
         let marked: Vec<_> = ids.zip(states.into_iter().map(marker)).collect();
 
@@ -189,12 +193,12 @@ impl Services {
                 .result
                 .and_then(|result| result.parse().ok())
                 .unwrap_or(Outcome::Unknown),
+            must_change: item.expired.unwrap_or(false),
             system: item.target,
             account: item.account,
         });
         Ok(ChangeReport {
             accounts: accounts.collect(),
-            must_change: intent.must_change,
         })
     }
 

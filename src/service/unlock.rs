@@ -75,9 +75,9 @@ fn unsupported(chosen: &[Chosen]) -> ChangeReport {
         system: chosen.account.target.clone(),
         account: chosen.account.name.clone(),
         outcome: Outcome::Unsupported,
+        must_change: false,
     });
     ChangeReport {
         accounts: accounts.collect(),
-        must_change: false,
     }
 }

@@ -83,6 +83,19 @@ pub struct Item {
     pub result: Option<String>,
     /// How that is known.
     pub proof: Option<String>,
+    /// Whether the new password must be changed at the next sign-in, if it is known.
+    pub expired: Option<bool>,
+}
+
+/// What was found out about one account of an intent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision<'a> {
+    /// What came of it, as the word of `service`.
+    pub result: &'a str,
+    /// How that is known.
+    pub proof: &'a str,
+    /// Whether the new password must be changed at the next sign-in, if it is known.
+    pub expired: Option<bool>,
 }
 
 /// Writes an intent with its accounts (`account_id`, `marker_before`).
@@ -132,16 +145,16 @@ pub async fn decide(
     tx: &mut Transaction,
     change: ChangeId,
     account_id: AccountId,
-    result: &str,
-    proof: &str,
+    found: &Decision<'_>,
     now: Timestamp,
 ) -> Result<bool, StoreError> {
     let done = sqlx::query(
-        "update reset_outcomes set result = $1, proof = $2, decided_ms = $3 \
-         where reset_id = $4 and account_id = $5 and decided_ms is null",
+        "update reset_outcomes set result = $1, proof = $2, expired = $3, decided_ms = $4 \
+         where reset_id = $5 and account_id = $6 and decided_ms is null",
     )
-    .bind(result)
-    .bind(proof)
+    .bind(found.result)
+    .bind(found.proof)
+    .bind(found.expired.map(i64::from))
     .bind(now.as_millis())
     .bind(change.to_string())
     .bind(account_id.to_string())
@@ -158,15 +171,15 @@ pub async fn revise(
     tx: &mut Transaction,
     change: ChangeId,
     account_id: AccountId,
-    result: &str,
-    proof: &str,
+    found: &Decision<'_>,
 ) -> Result<bool, StoreError> {
     let done = sqlx::query(
-        "update reset_outcomes set result = $1, proof = $2 where reset_id = $3 and account_id = $4 \
+        "update reset_outcomes set result = $1, proof = $2, expired = $3 where reset_id = $4 and account_id = $5 \
          and proof = 'pending'",
     )
-    .bind(result)
-    .bind(proof)
+    .bind(found.result)
+    .bind(found.proof)
+    .bind(found.expired.map(i64::from))
     .bind(change.to_string())
     .bind(account_id.to_string())
     .execute(tx.connection())
@@ -241,7 +254,7 @@ pub async fn by_idempotency_key(tx: &mut Transaction, user: UserId, key: &str) -
 /// When the database fails.
 pub async fn items(tx: &mut Transaction, change: ChangeId) -> Result<Vec<Item>, StoreError> {
     let rows: Vec<ItemRow> = sqlx::query_as(
-        "select o.account_id, a.target, a.name, o.marker_before, o.result, o.proof from reset_outcomes o \
+        "select o.account_id, a.target, a.name, o.marker_before, o.result, o.proof, o.expired from reset_outcomes o \
          join accounts a on a.id = o.account_id where o.reset_id = $1 order by a.target, a.name",
     )
     .bind(change.to_string())
@@ -378,6 +391,7 @@ struct ItemRow {
     marker_before: Option<String>,
     result: Option<String>,
     proof: Option<String>,
+    expired: Option<i64>,
 }
 
 impl TryFrom<ItemRow> for Item {
@@ -391,6 +405,7 @@ impl TryFrom<ItemRow> for Item {
             marker_before: row.marker_before,
             result: row.result,
             proof: row.proof,
+            expired: row.expired.map(|expired| expired != 0),
         })
     }
 }

@@ -13,4 +13,5 @@ mod lossy;
 mod sipp;
 mod stolen_audio;
 mod support;
+mod targets_ldap;
 mod torture;

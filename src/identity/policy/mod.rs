@@ -76,6 +76,18 @@ impl Policy {
         }
     }
 
+    /// What says nothing: a system that publishes no rules, or only some.
+    #[must_use]
+    pub fn any() -> Self {
+        Self {
+            min_length: 1,
+            max_length: Self::MAX_LENGTH,
+            forbid_user_data: false,
+            forbid_dictionary: false,
+            ..Self::nist()
+        }
+    }
+
     /// What most directories ask for: three of four classes (small, capital and digit among them), no runs.
     #[must_use]
     pub fn classic() -> Self {

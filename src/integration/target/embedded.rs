@@ -19,7 +19,7 @@ use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use tokio::sync::Semaphore;
 
-use super::{AccountState, Answer, Capabilities, Expiry, PasswordMarker, Refusal, Target, TargetError, Verdict};
+use super::{AccountState, Answer, Capabilities, Check, Expiry, PasswordMarker, Refusal, Target, TargetError, Verdict};
 use crate::identity::policy::{NoDictionary, Person, Policy};
 use crate::secret::Secret;
 use crate::time::Clock;
@@ -245,7 +245,7 @@ impl Directory {
         Ok(())
     }
 
-    async fn set_password(&self, account: &str, password: &Secret, expiry: Expiry) -> Result<(), TargetError> {
+    async fn set_password(&self, account: &str, password: &Secret, expiry: Expiry) -> Result<Expiry, TargetError> {
         let violations = self.rules.policy.check(password, &Person::default(), &NoDictionary);
         if !violations.is_empty() {
             return Err(self.refused(Refusal::Policy));
@@ -270,7 +270,7 @@ impl Directory {
         if changed.rows_affected() == 0 {
             return Err(self.refused(Refusal::Disabled));
         }
-        Ok(())
+        Ok(expiry)
     }
 
     /// Applies a constant assignment to one account.
@@ -346,7 +346,7 @@ impl Target for Directory {
         Box::pin(self.try_password(account, password))
     }
 
-    fn reset<'a>(&'a self, account: &'a str, password: &'a Secret, expiry: Expiry) -> Answer<'a, ()> {
+    fn reset<'a>(&'a self, account: &'a str, password: &'a Secret, expiry: Expiry) -> Answer<'a, Expiry> {
         Box::pin(self.set_password(account, password, expiry))
     }
 
@@ -365,7 +365,7 @@ impl Target for Directory {
                 locked: Some(row.locked != 0),
                 disabled: Some(row.enabled == 0),
                 must_change: Some(row.must_change != 0),
-                marker: Some(PasswordMarker(row.revision.to_string())),
+                marker: Some(PasswordMarker::new(row.revision.to_string())),
             })
         })
     }
@@ -380,6 +380,18 @@ impl Target for Directory {
 
     fn list_accounts<'a>(&'a self, after: Option<&'a str>, limit: usize) -> Answer<'a, Vec<String>> {
         Box::pin(self.names(after, limit))
+    }
+
+    fn test<'a>(&'a self, account: Option<&'a str>) -> Answer<'a, Vec<Check>> {
+        Box::pin(async move {
+            let readable = self.names(None, 1).await.err().map(|error| error.to_string());
+            let mut checks = vec![Check::new("the file can be read", readable)];
+            if let Some(account) = account {
+                let found = self.find(account).await.err().map(|error| error.to_string());
+                checks.push(Check::new(format!("{account} is found"), found));
+            }
+            Ok(checks)
+        })
     }
 
     fn policy<'a>(&'a self, _account: &'a str) -> Answer<'a, Policy> {
@@ -457,15 +469,18 @@ mod tests {
         };
         let good = secret("Neu+wort-2");
         assert_eq!(
-            refusal(mail.reset("ada", &secret("short"), Expiry::Keep).await),
+            refusal(mail.reset("ada", &secret("short"), Expiry::Keep).await.map(drop)),
             Refusal::Policy
         );
         assert_eq!(
-            refusal(mail.reset("bob", &good, Expiry::Keep).await),
+            refusal(mail.reset("bob", &good, Expiry::Keep).await.map(drop)),
             Refusal::NoSuchAccount
         );
         mail.disable("ada").await.unwrap();
-        assert_eq!(refusal(mail.reset("ada", &good, Expiry::Keep).await), Refusal::Disabled);
+        assert_eq!(
+            refusal(mail.reset("ada", &good, Expiry::Keep).await.map(drop)),
+            Refusal::Disabled
+        );
         mail.enable("ada").await.unwrap();
         assert_eq!(
             mail.verify("ada", &secret("Old-pass-1")).await.unwrap(),

@@ -55,6 +55,9 @@ pub enum Refusal {
     /// The account is disabled, and the target does not change disabled accounts.
     #[error("the account is disabled")]
     Disabled,
+    /// Something else, which the log has in the target's own words.
+    #[error("for a reason of its own")]
+    Other,
 }
 
 impl TargetError {

@@ -25,6 +25,8 @@ pub(crate) enum Fault {
     DieBeforeEffect,
     /// The connection breaks after it took effect.
     DieAfterEffect,
+    /// The connection breaks after the password was set, and before it was made to expire.
+    DieHalfway,
     /// Never answers; takes effect this long after it was asked, whether or not anybody still waits.
     LateEffect(Duration),
 }
@@ -33,6 +35,7 @@ struct Stored {
     password: String,
     revision: u64,
     locked: bool,
+    expired: bool,
 }
 
 #[derive(Default)]
@@ -48,6 +51,7 @@ struct State {
 pub(crate) struct Faulty {
     name: String,
     tells_marker: bool,
+    expires: bool,
     state: Arc<Mutex<State>>,
 }
 
@@ -56,6 +60,7 @@ impl Faulty {
         Self {
             name: name.to_owned(),
             tells_marker: true,
+            expires: false,
             state: Arc::default(),
         }
     }
@@ -66,12 +71,19 @@ impl Faulty {
         self
     }
 
+    /// A target that can demand a new password at the next sign-in.
+    pub(crate) fn with_expiry(mut self) -> Self {
+        self.expires = true;
+        self
+    }
+
     pub(crate) fn put(&self, account: &str, password: &str, locked: bool) {
         self.with(|state| {
             let stored = Stored {
                 password: password.to_owned(),
                 revision: 1,
                 locked,
+                expired: false,
             };
             state.accounts.insert(account.to_owned(), stored);
         });
@@ -106,7 +118,7 @@ impl Faulty {
         work(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn apply(&self, account: &str, password: &str) -> Result<(), TargetError> {
+    fn apply(&self, account: &str, password: &str, expiry: Expiry) -> Result<(), TargetError> {
         self.with(|state| {
             let stored = state.accounts.get_mut(account).ok_or(TargetError::Refused {
                 target: self.name.clone(),
@@ -114,6 +126,7 @@ impl Faulty {
             })?;
             password.clone_into(&mut stored.password);
             stored.revision += 1;
+            stored.expired = expiry == Expiry::AtNextSignIn;
             Ok(())
         })
     }
@@ -139,7 +152,7 @@ impl Faulty {
                 target,
                 reason: "connection reset".to_owned(),
             }),
-            Fault::DieAfterEffect => {
+            Fault::DieAfterEffect | Fault::DieHalfway => {
                 effect()?;
                 Err(TargetError::Unknown {
                     target,
@@ -161,6 +174,7 @@ impl Target for Faulty {
             reset: true,
             unlock: true,
             lock_state: true,
+            expire: self.expires,
             ..Capabilities::default()
         }
     }
@@ -170,12 +184,18 @@ impl Target for Faulty {
             let fault = self.with(|state| next(&mut state.verify_faults, account));
             self.suffer(fault, || Ok(())).await?;
             let right = self.password(account) == password.expose();
-            Ok(if right { Verdict::Accepted } else { Verdict::Rejected })
+            let expired = self.with(|state| state.accounts[account].expired);
+            Ok(match (right, expired) {
+                (true, false) => Verdict::Accepted,
+                (true, true) => Verdict::AcceptedMustChange,
+                (false, _) => Verdict::Rejected,
+            })
         })
     }
 
-    fn reset<'a>(&'a self, account: &'a str, password: &'a Secret, _expiry: Expiry) -> Answer<'a, ()> {
+    fn reset<'a>(&'a self, account: &'a str, password: &'a Secret, expiry: Expiry) -> Answer<'a, Expiry> {
         Box::pin(async move {
+            let expiry = if self.expires { expiry } else { Expiry::Keep };
             let fault = self.with(|state| {
                 state.resets += 1;
                 next(&mut state.reset_faults, account)
@@ -184,10 +204,17 @@ impl Target for Faulty {
                 let (this, account, password) = (self.clone(), account.to_owned(), password.clone());
                 tokio::spawn(async move {
                     tokio::time::sleep(delay).await;
-                    let _ = this.apply(&account, password.expose());
+                    let _ = this.apply(&account, password.expose(), expiry);
                 });
             }
-            self.suffer(fault, || self.apply(account, password.expose())).await
+            let set = if fault == Fault::DieHalfway {
+                Expiry::Keep
+            } else {
+                expiry
+            };
+            self.suffer(fault, || self.apply(account, password.expose(), set))
+                .await?;
+            Ok(expiry)
         })
     }
 
@@ -215,7 +242,10 @@ impl Target for Faulty {
                 })?;
                 Ok(AccountState {
                     locked: Some(stored.locked),
-                    marker: self.tells_marker.then(|| PasswordMarker(stored.revision.to_string())),
+                    must_change: self.expires.then_some(stored.expired),
+                    marker: self
+                        .tells_marker
+                        .then(|| PasswordMarker::new(stored.revision.to_string())),
                     ..AccountState::default()
                 })
             })

@@ -17,6 +17,7 @@ pub mod embedded;
 mod error;
 #[cfg(test)]
 pub(crate) mod faulty;
+pub mod ldap;
 
 pub use error::{Refusal, TargetError};
 
@@ -79,10 +80,42 @@ pub enum Expiry {
     AtNextSignIn,
 }
 
-/// A position in an account's history of passwords: unequal markers mean that the password was changed in between.
-/// Opaque; each target has its own form (`pwdLastSet`, `pwdChangedTime`, a counter).
+/// A position in an account's history of passwords, in a form of the target's own (`pwdLastSet`, `pwdChangedTime`, a
+/// counter).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PasswordMarker(pub String);
+pub struct PasswordMarker(String);
+
+impl PasswordMarker {
+    /// What Active Directory shows of every password that must be changed, whichever it is.
+    const EXPIRED: &str = "expired";
+
+    /// A position.
+    #[must_use]
+    pub fn new(position: String) -> Self {
+        Self(position)
+    }
+
+    /// The place of a password that must be changed, on a system that then hides which one it is.
+    #[must_use]
+    pub fn expired() -> Self {
+        Self(Self::EXPIRED.to_owned())
+    }
+
+    /// For the database.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether the password was changed since it was at `before`; `None` when nobody can tell.
+    #[must_use]
+    pub fn has_moved_since(&self, before: &str) -> Option<bool> {
+        match (before, self.0.as_str()) {
+            (Self::EXPIRED, Self::EXPIRED) => None,
+            (before, now) => Some(before != now),
+        }
+    }
+}
 
 /// What a target says about an account; `None` is what it cannot say.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -95,6 +128,24 @@ pub struct AccountState {
     pub must_change: Option<bool>,
     /// Which password is current.
     pub marker: Option<PasswordMarker>,
+}
+
+/// One finding of [`Target::test`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// What was tried.
+    pub what: String,
+    /// What is wrong and what to do about it; `None` when it works.
+    pub problem: Option<String>,
+}
+
+impl Check {
+    fn new(what: impl Into<String>, problem: Option<String>) -> Self {
+        Self {
+            what: what.into(),
+            problem,
+        }
+    }
 }
 
 /// One system where passwords live. What it cannot do answers [`TargetError::Unsupported`].
@@ -112,8 +163,8 @@ pub trait Target: Send + Sync + 'static {
 
     /// Sets a password, its expiry with it, and clears a lock set by failed tries (a new password behind a lock helps
     /// nobody), in one step where the system can. Setting the same password twice is harmless: after *unknown* it may
-    /// be repeated.
-    fn reset<'a>(&'a self, _account: &'a str, _password: &'a Secret, _expiry: Expiry) -> Answer<'a, ()> {
+    /// be repeated. Answers the expiry that holds, which is [`Expiry::Keep`] where the system cannot do otherwise.
+    fn reset<'a>(&'a self, _account: &'a str, _password: &'a Secret, _expiry: Expiry) -> Answer<'a, Expiry> {
         unsupported(self.name(), "reset a password")
     }
 
@@ -145,6 +196,12 @@ pub trait Target: Send + Sync + 'static {
     /// At most `limit` names of accounts behind `after`, in order; an empty list is the end.
     fn list_accounts<'a>(&'a self, _after: Option<&'a str>, _limit: usize) -> Answer<'a, Vec<String>> {
         unsupported(self.name(), "list accounts")
+    }
+
+    /// Tries what a change would need, on every server, without changing anything: with an account, its rights on that one
+    /// as well.
+    fn test<'a>(&'a self, _account: Option<&'a str>) -> Answer<'a, Vec<Check>> {
+        unsupported(self.name(), "be tested")
     }
 
     /// The rules for passwords that apply to an account, as far as it publishes them.

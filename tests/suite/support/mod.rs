@@ -1,5 +1,6 @@
 //! What whole-call tests share: the real program as a server, and telephones that nobody here wrote.
 
+pub(crate) mod backend;
 pub(crate) mod baresip;
 pub(crate) mod caller;
 pub(crate) mod database;

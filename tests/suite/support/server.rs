@@ -213,7 +213,9 @@ fn directory(
         .iter()
         .find(|known| known.name == target)
         .expect("a target");
-    let TargetKind::Embedded(rules) = &target.kind;
+    let TargetKind::Embedded(rules) = &target.kind else {
+        unreachable!("the demo has embedded directories")
+    };
     backstage.directories.target(&target.name, rules.clone())
 }
 

@@ -1,0 +1,89 @@
+//! What the result of a change means for whoever ordered it.
+
+use ldap3::LdapResult;
+
+use super::super::{Refusal, TargetError};
+use super::servers::{NoServer, Sent, shown};
+
+/// What a server answered to a change.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Reply {
+    /// It is done.
+    Done,
+    /// It is not done, and no server will do it.
+    Refused(Refusal),
+    /// It is not done; another server may do it.
+    Elsewhere(String),
+    /// Nobody knows.
+    Lost(String),
+}
+
+impl Reply {
+    /// `known` tells refusals of this kind of server that the number of LDAP does not tell.
+    pub(super) fn of(sent: Sent, known: impl FnOnce(&LdapResult) -> Option<Refusal>) -> Self {
+        let result = match sent {
+            Sent::Answered(result) => result,
+            Sent::Unsent(reason) => return Self::Elsewhere(reason),
+            Sent::Lost(reason) => return Self::Lost(reason),
+        };
+        if let Some(refusal) = known(&result) {
+            return Self::Refused(refusal);
+        }
+        // RFC 4511, appendix A.
+        match result.rc {
+            0 => Self::Done,
+            // Referral: this one is read-only, or not in charge. Busy, unavailable.
+            10 | 51 | 52 => Self::Elsewhere(shown(&result)),
+            19 => Self::Refused(Refusal::Policy),
+            32 => Self::Refused(Refusal::NoSuchAccount),
+            // Stronger authentication required, confidentiality required, insufficient access rights.
+            8 | 13 | 50 => Self::Refused(Refusal::Rights),
+            _ => Self::Refused(Refusal::Other),
+        }
+    }
+}
+
+/// Whether a text can be the name of an account. Servers written in C may read `anna` in `anna\0bert`.
+pub(super) fn is_name(account: &str) -> bool {
+    !account.is_empty() && !account.chars().any(char::is_control)
+}
+
+/// Errors of one target.
+#[derive(Clone, Copy)]
+pub(super) struct Errors<'a>(pub(super) &'a str);
+
+impl Errors<'_> {
+    pub(super) fn refused(self, refusal: Refusal) -> TargetError {
+        TargetError::Refused {
+            target: self.0.to_owned(),
+            refusal,
+        }
+    }
+
+    pub(super) fn unreachable(self, reason: impl Into<String>) -> TargetError {
+        TargetError::Unreachable {
+            target: self.0.to_owned(),
+            reason: reason.into(),
+        }
+    }
+
+    pub(super) fn unknown(self, reason: impl Into<String>) -> TargetError {
+        TargetError::Unknown {
+            target: self.0.to_owned(),
+            reason: reason.into(),
+        }
+    }
+
+    pub(super) fn no_server(self, NoServer(reason): NoServer) -> TargetError {
+        self.unreachable(reason)
+    }
+
+    /// A question that changes nothing had no answer that helps.
+    pub(super) fn unanswered(self, sent: Sent) -> TargetError {
+        match sent {
+            Sent::Answered(result) if result.rc == 50 => self.refused(Refusal::Rights),
+            Sent::Answered(result) => self.unreachable(shown(&result)),
+            Sent::Unsent(reason) | Sent::Lost(reason) => self.unreachable(reason),
+        }
+    }
+}
