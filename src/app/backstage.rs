@@ -7,19 +7,25 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use crate::call::{Label, Labels};
-use crate::config::{Config, TargetKind};
+use crate::config::{Config, KeysSection, TargetConfig, TargetKind};
 use crate::identity::event::{Actor, Door, Origin};
 use crate::identity::policy::NoDictionary;
 use crate::integration::target::embedded::Directories;
+use crate::integration::target::ldap::{ActiveDirectory, Directory};
 use crate::integration::target::{Refusal, Target, TargetError};
 use crate::secret::Secret;
-use crate::service::pepper::{self, PepperSource};
+use crate::service::key_source::KeySource;
+use crate::service::pepper;
+use crate::service::vault::Vault;
 use crate::service::{Entropy, Parts, Services};
 use crate::store::{self, Store};
 use crate::time::{Clock, SystemClock};
 
 /// The environment variable that holds the peppers instead of a file.
 pub const PEPPER_VARIABLE: &str = "PASSLINE_PEPPER";
+
+/// The environment variable that holds the keys of credentials instead of a file.
+pub const KEYS_VARIABLE: &str = "PASSLINE_KEYS";
 
 /// Database, targets and services.
 pub struct Backstage {
@@ -29,6 +35,10 @@ pub struct Backstage {
     pub store: Store,
     /// The embedded directory, for demonstrations that look at it from outside.
     pub directories: Directories,
+    /// The target systems, in the order of the configuration.
+    pub targets: Vec<Arc<dyn Target>>,
+    /// The credentials of target systems.
+    pub vault: Vault,
     /// How systems are called in speech.
     pub labels: Labels,
     /// The wall clock.
@@ -57,12 +67,30 @@ pub async fn open(config: &Config) -> anyhow::Result<Backstage> {
     let directories = Directories::open(&directory_file, Arc::clone(&clock))
         .await
         .with_context(|| directory_file.display().to_string())?;
-    let targets = config.targets.iter().map(|target| match &target.kind {
-        TargetKind::Embedded(rules) => Arc::new(directories.target(&target.name, rules.clone())) as Arc<dyn Target>,
-    });
+    let vault = Vault::new(store.clone(), keys_source(config));
+    let mut credentials = match config.targets.iter().any(|target| target.kind.signs_in_as().is_some()) {
+        true => vault.open().await?,
+        false => Default::default(),
+    };
+    let mut targets = Vec::with_capacity(config.targets.len());
+    for target in &config.targets {
+        let credential = match credentials.remove(&target.name) {
+            Some(Ok(credential)) => Some(credential),
+            Some(Err(error)) => {
+                tracing::error!(target.name = %target.name, %error, "the password for a target cannot be read");
+                None
+            }
+            None => None,
+        };
+        if credential.is_none() && target.kind.signs_in_as().is_some() {
+            tracing::warn!(target.name = %target.name,
+                "no password is kept for a target; enter it with `passline target credential`");
+        }
+        targets.push(connector(target, credential, &directories)?);
+    }
     let services = Services::new(Parts {
         store: store.clone(),
-        targets: targets.collect(),
+        targets: targets.clone(),
         config: config.services.clone(),
         clock: Arc::clone(&clock),
         peppers,
@@ -83,6 +111,8 @@ pub async fn open(config: &Config) -> anyhow::Result<Backstage> {
         services,
         store,
         directories,
+        targets,
+        vault,
         labels: labels.collect(),
         clock,
     })
@@ -105,7 +135,9 @@ pub async fn open_accounts(backstage: &Backstage, config: &Config) -> anyhow::Re
                 let Some(target) = config.targets.iter().find(|target| target.name == account.target) else {
                     continue;
                 };
-                let TargetKind::Embedded(rules) = &target.kind;
+                let TargetKind::Embedded(rules) = &target.kind else {
+                    continue;
+                };
                 let directory = backstage.directories.target(&target.name, rules.clone());
                 if let Err(TargetError::Refused {
                     refusal: Refusal::NoSuchAccount,
@@ -138,10 +170,35 @@ pub fn command_line() -> Origin {
     }
 }
 
-fn pepper_source(config: &Config) -> PepperSource {
+/// Connects nothing yet.
+fn connector(
+    target: &TargetConfig,
+    credential: Option<Secret>,
+    directories: &Directories,
+) -> anyhow::Result<Arc<dyn Target>> {
+    let named = || format!("target {}", target.name);
+    Ok(match &target.kind {
+        TargetKind::Embedded(rules) => Arc::new(directories.target(&target.name, rules.clone())),
+        TargetKind::ActiveDirectory(config) => {
+            Arc::new(ActiveDirectory::new(config.clone(), credential).with_context(named)?)
+        }
+        TargetKind::Ldap(config) => Arc::new(Directory::new(config.clone(), credential).with_context(named)?),
+    })
+}
+
+fn pepper_source(config: &Config) -> KeySource {
     match std::env::var(PEPPER_VARIABLE) {
-        Ok(text) => PepperSource::Text(text.into()),
-        Err(_) => PepperSource::File(config.data.join("pepper")),
+        Ok(text) => KeySource::Text(text.into()),
+        Err(_) => KeySource::File(config.data.join("pepper")),
+    }
+}
+
+fn keys_source(config: &Config) -> KeySource {
+    match (std::env::var(KEYS_VARIABLE), &config.keys) {
+        (Ok(text), _) => KeySource::Text(text.into()),
+        (Err(_), KeysSection::Program(words)) => KeySource::Program(words.clone()),
+        (Err(_), KeysSection::File(Some(file))) => KeySource::File(file.clone()),
+        (Err(_), KeysSection::File(None)) => KeySource::File(config.data.join("keys")),
     }
 }
 

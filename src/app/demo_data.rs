@@ -152,7 +152,9 @@ pub async fn load(backstage: &Backstage, config: &Config) -> anyhow::Result<()> 
                 .iter()
                 .find(|known| known.name == *target)
                 .context("an account on no target")?;
-            let TargetKind::Embedded(rules) = &target.kind;
+            let TargetKind::Embedded(rules) = &target.kind else {
+                continue;
+            };
             let directory = backstage.directories.target(&target.name, rules.clone());
             directory.create(account, &old_password(account)).await?;
         }

@@ -147,7 +147,9 @@ async fn prove(engine: &Engine, config: &Config, person: &Person, password: &Sec
             .iter()
             .find(|known| known.name == *target)
             .context("an account on no target")?;
-        let crate::config::TargetKind::Embedded(rules) = &target.kind;
+        let crate::config::TargetKind::Embedded(rules) = &target.kind else {
+            unreachable!("the demo has embedded directories")
+        };
         let directory = engine.backstage().directories.target(&target.name, rules.clone());
         let old = directory.verify(account, &demo_data::old_password(account)).await?;
         anyhow::ensure!(

@@ -14,10 +14,12 @@ mod check;
 mod completion;
 mod demo;
 mod dialplan;
+mod keys;
 mod output;
 mod prompts;
 mod serve;
 mod simulate;
+mod target;
 mod user;
 
 use std::path::PathBuf;
@@ -62,6 +64,8 @@ enum Command {
     Prompts(prompts::Command),
     /// Load, show, unlock and enrol people.
     User(user::Args),
+    Target(target::Args),
+    Keys(keys::Args),
     /// Verify the audit log.
     #[command(subcommand)]
     Audit(audit::Command),
@@ -111,6 +115,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Dialplan(command) => dialplan::run(&command),
         Command::Prompts(command) => prompts::run(&command),
         Command::User(args) => user::run(&args),
+        Command::Target(args) => target::run(&args),
+        Command::Keys(args) => keys::run(&args),
         Command::Audit(command) => audit::run(&command),
         Command::Completion(args) => completion::completion(&args),
         Command::Man(args) => completion::man(&args),

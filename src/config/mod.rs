@@ -51,6 +51,8 @@ pub struct Config {
     pub questions: Vec<NewQuestion>,
     /// Where passwords live, in the order in which callers hear them.
     pub targets: Vec<TargetConfig>,
+    /// Where the keys come from that credentials of targets are sealed with.
+    pub keys: KeysSection,
     /// The operators' port; loopback only.
     pub admin: SocketAddr,
     /// Logs.
@@ -77,6 +79,15 @@ impl Default for CallsSection {
             recordings: None,
         }
     }
+}
+
+/// The `[keys]` section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeysSection {
+    /// A file; `keys` in the folder of data if nothing else is said.
+    File(Option<PathBuf>),
+    /// A program with its arguments that writes the text of such a file.
+    Program(Vec<String>),
 }
 
 /// The operators' port when none is configured.
@@ -145,7 +156,10 @@ fn parse(file: &Path, text: &str, mistakes: &Mistakes) -> Config {
     speech.finish();
     let (services, readback) = identity::read(&mut root);
     let questions = questions::read(&mut root);
-    let targets = targets::read(&mut root);
+    let targets = targets::read(&mut root, &path);
+    let mut keys = root.table("keys");
+    let keys_section = keys_section(&mut keys, &path);
+    keys.finish();
     let mut admin = root.table("admin");
     let admin_address = admin_section(&mut admin);
     admin.finish();
@@ -170,6 +184,7 @@ fn parse(file: &Path, text: &str, mistakes: &Mistakes) -> Config {
         readback,
         questions,
         targets,
+        keys: keys_section,
         admin: admin_address,
         log: log_config,
     }
@@ -181,6 +196,25 @@ fn calls_section(table: &mut Table<'_, '_>, path: &dyn Fn(PathBuf) -> PathBuf) -
         max: table.number("max", default.max, 1..=100_000),
         drain: table.duration("drain", default.drain, Duration::ZERO..=Duration::from_secs(3_600)),
         recordings: table.optional("recordings").map(path),
+    }
+}
+
+fn keys_section(table: &mut Table<'_, '_>, path: &dyn Fn(PathBuf) -> PathBuf) -> KeysSection {
+    let file: Option<PathBuf> = table.optional("file").map(path);
+    match table.optional::<Vec<String>>("program") {
+        None => KeysSection::File(file),
+        Some(words) => {
+            if words.is_empty() {
+                table.mistake(
+                    "program",
+                    "must be a program with its arguments, such as [\"/usr/local/bin/kms\", \"get\"]",
+                );
+            }
+            if file.is_some() {
+                table.mistake("program", "there is a `file` as well; give one of the two");
+            }
+            KeysSection::Program(words)
+        }
     }
 }
 
@@ -278,7 +312,10 @@ mod tests {
 
     /// Has what must be there for every key to be asked for.
     const EVERY_SECTION: &str = "data = 'var'\n[sip]\nlisten = []\n[lockout.trunks]\n[[question]]\ntext = 'Q'\n\
-                                 answer = 'digits 4-4'\n[[target]]\nname = 'directory'\nkind = 'embedded'\n";
+                                 answer = 'digits 4-4'\n[[target]]\nname = 'directory'\nkind = 'embedded'\n\
+                                 [[target]]\nname = 'corp'\nkind = 'active_directory'\nurls = ['ldaps://dc1']\nbind = 'svc'\nbase = 'dc=x'\n\
+                                 [[target.near]]\nattribute = 'l'\nvalue = 'Munich'\nurls = ['ldaps://dc2']\n\
+                                 [[target]]\nname = 'people'\nkind = 'ldap'\nurls = ['ldap://ds1']\nbind = 'cn=svc'\nbase = 'dc=x'\n";
 
     const DOCUMENT: &str = include_str!("../../docs/CONFIGURATION.md");
 

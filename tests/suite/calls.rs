@@ -614,7 +614,9 @@ fn a_password_that_was_only_heard_changes_nothing() {
     server.stop();
     let old = Secret::new("Forgotten-aberger-1".to_owned());
     house.with_backstage(async |backstage, config| {
-        let passline::config::TargetKind::Embedded(rules) = &config.targets[0].kind;
+        let passline::config::TargetKind::Embedded(rules) = &config.targets[0].kind else {
+            unreachable!("the demo has embedded directories")
+        };
         let directory = backstage.directories.target(&config.targets[0].name, rules.clone());
         assert_eq!(
             directory.verify("aberger", &old).await.expect("a verdict"),

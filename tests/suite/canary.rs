@@ -190,7 +190,9 @@ fn house() -> House {
         .expect("written");
     }
     house.with_backstage(async |backstage, config| {
-        let passline::config::TargetKind::Embedded(rules) = &config.targets[1].kind;
+        let passline::config::TargetKind::Embedded(rules) = &config.targets[1].kind else {
+            unreachable!("the demo has embedded directories")
+        };
         let old = passline::secret::Secret::new("Forgotten-carla-1".to_owned());
         backstage
             .directories

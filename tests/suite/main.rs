@@ -13,5 +13,6 @@ mod lossy;
 mod sipp;
 mod stolen_audio;
 mod support;
+mod targets;
 mod targets_ldap;
 mod torture;

@@ -1,0 +1,230 @@
+//! `passline target`: the systems where passwords live.
+
+use std::io::Read as _;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+
+use super::{ConfigArgs, output, runtime};
+use crate::app::backstage::{self, Backstage};
+use crate::config::{Config, TargetConfig};
+use crate::integration::target::Capabilities;
+use crate::secret::Secret;
+
+/// List and test the systems where passwords live, and keep the passwords that Passline signs in there with.
+///
+/// The systems themselves are [[target]] sections of the configuration.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    config: ConfigArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// List them in the order in which callers hear them: what each can do, and whether Passline has its password.
+    List {
+        /// One JSON object a line, for scripts.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say what works and what right is missing, without changing anything.
+    ///
+    /// Signs in on every server. With --account, finds that account and tries the rights on it: a password of a single
+    /// character is offered, which a system with rules must refuse; where the rules cannot be read that is left out.
+    ///
+    /// Exit code 1 if something is missing.
+    Test {
+        /// The target; all of them if none is named.
+        name: Option<String>,
+        /// An account to look for; one like those of your people, and not an administrator's.
+        #[arg(short, long, value_name = "NAME")]
+        account: Option<String>,
+        /// One JSON object a line, for scripts.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Keep the password that Passline signs in with, encrypted in the database; asks for it without showing it.
+    ///
+    /// The key is not in the database: see `passline keys`. A running `passline serve` takes the new password when it is
+    /// started again.
+    Credential {
+        /// The target.
+        name: String,
+        /// Read it from standard input; a line end is not part of it.
+        #[arg(long, conflicts_with = "remove")]
+        stdin: bool,
+        /// Remove it.
+        #[arg(long)]
+        remove: bool,
+    },
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let config = super::load_config(&args.config)?;
+    runtime()?.block_on(async {
+        let backstage = backstage::open(&config).await?;
+        match &args.command {
+            Command::List { json } => list(&backstage, &config, *json).await,
+            Command::Test { name, account, json } => {
+                test(&backstage, &config, name.as_deref(), account.as_deref(), *json).await
+            }
+            Command::Credential { name, stdin, remove } => credential(&backstage, &config, name, *stdin, *remove).await,
+        }
+    })
+}
+
+fn find<'a>(config: &'a Config, name: &str) -> anyhow::Result<&'a TargetConfig> {
+    config
+        .targets
+        .iter()
+        .find(|target| target.name == name)
+        .with_context(|| {
+            let names: Vec<&str> = config.targets.iter().map(|target| target.name.as_str()).collect();
+            format!(
+                "there is no target {name:?} in the configuration; there are: {}",
+                names.join(", ")
+            )
+        })
+}
+
+/// What a system can do, in words.
+fn abilities(capabilities: Capabilities) -> Vec<&'static str> {
+    let Capabilities {
+        verify,
+        reset,
+        expire,
+        unlock,
+        lock_state,
+        enable,
+        list_accounts,
+        policy,
+    } = capabilities;
+    [
+        (reset, "reset"),
+        (verify, "verify"),
+        (expire, "expire"),
+        (unlock, "unlock"),
+        (lock_state, "state"),
+        (enable, "enable"),
+        (list_accounts, "list"),
+        (policy, "policy"),
+    ]
+    .into_iter()
+    .filter_map(|(can, word)| can.then_some(word))
+    .collect()
+}
+
+async fn list(backstage: &Backstage, config: &Config, json: bool) -> anyhow::Result<ExitCode> {
+    let status = backstage.vault.status().await?;
+    let mut rows = Vec::new();
+    for (target, system) in config.targets.iter().zip(&backstage.targets) {
+        let kept = status
+            .credentials
+            .iter()
+            .find(|credential| credential.target == target.name);
+        let password = match (target.kind.signs_in_as(), kept) {
+            (None, _) => "not needed".to_owned(),
+            (Some(_), None) => "missing".to_owned(),
+            (Some(_), Some(kept)) => kept.problem.clone().unwrap_or_else(|| "kept".to_owned()),
+        };
+        let abilities = abilities(system.capabilities());
+        if json {
+            output::json(&serde_json::json!({
+                "name": target.name, "kind": target.kind.name(), "label": target.label, "can": abilities,
+                "signs_in_as": target.kind.signs_in_as(), "password": password,
+            }))?;
+        }
+        rows.push(vec![
+            target.name.clone(),
+            target.kind.name().to_owned(),
+            password,
+            abilities.join(" "),
+        ]);
+    }
+    if !json {
+        output::table(&["name", "kind", "password", "can"], &rows);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn test(
+    backstage: &Backstage,
+    config: &Config,
+    name: Option<&str>,
+    account: Option<&str>,
+    json: bool,
+) -> anyhow::Result<ExitCode> {
+    if let Some(name) = name {
+        find(config, name)?;
+    }
+    let mut problems = 0;
+    for system in backstage
+        .targets
+        .iter()
+        .filter(|system| name.is_none_or(|name| system.name() == name))
+    {
+        let checks = match system.test(account).await {
+            Ok(checks) => checks.into_iter().map(|check| (check.what, check.problem)).collect(),
+            Err(error) => vec![("ask it".to_owned(), Some(error.to_string()))],
+        };
+        for (what, problem) in checks {
+            problems += usize::from(problem.is_some());
+            if json {
+                output::json(&serde_json::json!({ "target": system.name(), "what": what, "problem": problem }))?;
+                continue;
+            }
+            match problem {
+                None => output::line(format_args!("{}: ok: {what}", system.name())),
+                Some(problem) => output::line(format_args!("{}: PROBLEM: {what}: {problem}", system.name())),
+            }
+        }
+    }
+    Ok(if problems == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+async fn credential(
+    backstage: &Backstage,
+    config: &Config,
+    name: &str,
+    stdin: bool,
+    remove: bool,
+) -> anyhow::Result<ExitCode> {
+    let origin = backstage::command_line();
+    if remove {
+        // Also of a target that is in the configuration no more.
+        if !backstage.services.forget_credential(&origin, name).await? {
+            bail!("no password is kept for {name}");
+        }
+        output::line(format_args!("the password for {name} is removed"));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let target = find(config, name)?;
+    let Some(account) = target.kind.signs_in_as() else {
+        bail!("Passline signs in nowhere for {name}: it is a file of its own");
+    };
+    let password = if stdin {
+        let mut text = zeroize::Zeroizing::new(String::new());
+        std::io::stdin().take(4_096).read_to_string(&mut text)?;
+        Secret::new(text.trim_end_matches(['\r', '\n']).to_owned())
+    } else {
+        Secret::new(rpassword::prompt_password(format!("Password of {account}: "))?)
+    };
+    if password.is_empty() {
+        bail!("an empty password is none");
+    }
+    backstage
+        .services
+        .keep_credential(&backstage.vault, &origin, name, &password)
+        .await?;
+    output::line(format_args!(
+        "the password of {account} is kept; try it with `passline target test {name}`"
+    ));
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,264 @@
+//! Whole calls that reset passwords on real servers, and the commands around their credentials.
+
+use std::fs;
+
+use passline::integration::target::Verdict;
+use passline::secret::Secret;
+
+use crate::support::backend::{openldap, openldap_person, samba, samba_person};
+use crate::support::block_on;
+use crate::support::caller::Caller;
+use crate::support::database::Database;
+use crate::support::server::{House, Settings};
+
+const OLD: &str = "Start-Pass-1";
+const SHORT_PASSWORDS: &str = "[passwords]\nmin_length = 9\nentropy_bits = 28\n";
+
+/// The sections of both directories; they come after the embedded ones.
+fn sections() -> String {
+    let (samba, openldap) = (samba(), openldap());
+    format!(
+        "{SHORT_PASSWORDS}[[target]]\nname = \"corp\"\nkind = \"active_directory\"\nurls = [\"{}\"]\nca = \"{}\"\nbind = \"{}\"\n\
+         base = \"{}\"\n[[target]]\nname = \"people\"\nkind = \"ldap\"\nurls = [\"{}\"]\nca = \"{}\"\nbind = \"{}\"\nbase = \"{}\"\n\
+         policy = \"cn=default,ou=policies,dc=passline,dc=test\"\n",
+        samba.value("LDAPS_URL"),
+        samba.value("CA"),
+        samba.value("SERVICE"),
+        samba.value("BASE"),
+        openldap.value("LDAPS_URL"),
+        openldap.value("CA"),
+        openldap.value("SERVICE"),
+        openldap.value("BASE"),
+    )
+}
+
+fn said(output: &std::process::Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+/// A house that knows both directories and has the passwords of its accounts there.
+fn house() -> House {
+    let house = House::new(&Settings {
+        configuration: &sections(),
+        ..Settings::default()
+    });
+    for (target, backend) in [("corp", samba()), ("people", openldap())] {
+        let kept = house.run_with_input(
+            &["target", "credential", target, "--stdin"],
+            &format!("{}\n", backend.value("SERVICE_PASSWORD")),
+        );
+        assert!(kept.status.success(), "{}", said(&kept));
+    }
+    house
+}
+
+fn verdict(house: &House, target: &str, account: &str, password: &str) -> Verdict {
+    let password = Secret::new(password.to_owned());
+    house.with_backstage(async |backstage, _| {
+        let system = backstage
+            .targets
+            .iter()
+            .find(|system| system.name() == target)
+            .expect("configured");
+        system.verify(account, &password).await.expect("a verdict")
+    })
+}
+
+#[test]
+fn a_call_resets_active_directory_and_ldap_with_the_others() {
+    samba_person("anna.corp", OLD);
+    openldap_person("anna.people", OLD);
+    let house = house();
+    fs::write(
+        house.path().join("more.csv"),
+        "login,account.corp,account.people\nanna.berger,anna.corp,anna.people\n",
+    )
+    .expect("written");
+    let imported = house.run(&["user", "import", "more.csv"]);
+    assert!(imported.status.success(), "{}", said(&imported));
+    for (target, account) in [("corp", "anna.corp"), ("people", "anna.people")] {
+        assert_eq!(verdict(&house, target, account, OLD), Verdict::Accepted, "{target}");
+    }
+
+    let server = house.serve();
+    let mut caller = Caller::dial(&server);
+    caller.verify();
+    caller.press("1");
+    caller.hear("password.lead_in");
+    let password = caller.hear_password();
+    caller.press("4");
+    caller.hear("reset.everywhere");
+    for _ in 0..5 {
+        caller.hear("outcome.reset");
+    }
+    caller.hear("outcome.must_change");
+    caller.hang_up();
+    server.stop();
+
+    for (target, account) in [("corp", "anna.corp"), ("people", "anna.people")] {
+        assert_eq!(verdict(&house, target, account, OLD), Verdict::Rejected, "{target}");
+        assert_eq!(
+            verdict(&house, target, account, &password),
+            Verdict::AcceptedMustChange,
+            "{target}"
+        );
+    }
+    let mut database = Database::open(&house.path().join("data/passline.db"));
+    assert_eq!(
+        database.value("select count(*) from reset_outcomes where result = 'done' and expired = 1"),
+        "5"
+    );
+}
+
+#[test]
+fn a_directory_that_is_gone_is_told_and_the_others_are_reset() {
+    openldap_person("anna.lonely", OLD);
+    let nowhere = sections().replace(samba().value("LDAPS_URL"), "ldaps://127.0.0.1:9");
+    let house = House::new(&Settings {
+        configuration: &nowhere,
+        ..Settings::default()
+    });
+    let password = format!("{}\n", openldap().value("SERVICE_PASSWORD"));
+    for target in ["corp", "people"] {
+        assert!(
+            house
+                .run_with_input(&["target", "credential", target, "--stdin"], &password)
+                .status
+                .success()
+        );
+    }
+    fs::write(
+        house.path().join("more.csv"),
+        "login,account.corp,account.people\nanna.berger,anna.corp,anna.lonely\n",
+    )
+    .expect("written");
+    assert!(house.run(&["user", "import", "more.csv"]).status.success());
+    let server = house.serve();
+    let mut caller = Caller::dial(&server);
+    caller.verify();
+    caller.press("1");
+    caller.hear("password.lead_in");
+    let password = caller.hear_password();
+    caller.press("4");
+    caller.hear("outcome.unreachable");
+    caller.hang_up();
+    server.stop();
+    assert_eq!(
+        verdict(&house, "people", "anna.lonely", &password),
+        Verdict::AcceptedMustChange
+    );
+}
+
+#[test]
+fn the_test_of_a_target_says_what_works_and_what_right_is_missing() {
+    samba_person("tess", OLD);
+    openldap_person("tess", OLD);
+    let house = house();
+    let good = house.run(&["target", "test", "--account", "tess", "corp"]);
+    let text = said(&good);
+    assert!(good.status.success(), "{text}");
+    for part in [
+        "sign in as svc-passline@passline.test",
+        "find tess: CN=Test tess,OU=Staff",
+        "set the password of tess",
+        "write pwdLastSet",
+        "write lockoutTime",
+    ] {
+        assert!(
+            text.contains(&format!("ok: {part}")) || text.contains(part),
+            "{part}: {text}"
+        );
+    }
+    let lacking = house.run(&["target", "test", "corp", "--account", "root1"]);
+    let text = said(&lacking);
+    assert_eq!(lacking.status.code(), Some(1), "{text}");
+    for part in [
+        "no right to reset passwords there",
+        "no right to write `pwdLastSet`",
+        "no right to write `lockoutTime`",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let people = house.run(&["target", "test", "people", "--account", "tess"]);
+    assert!(people.status.success(), "{}", said(&people));
+    for (target, account) in [("corp", "tess"), ("people", "tess")] {
+        assert_eq!(
+            verdict(&house, target, account, OLD),
+            Verdict::Accepted,
+            "nothing was changed"
+        );
+    }
+    let nobody = house.run(&["target", "test", "people", "--account", "nobody"]);
+    assert!(said(&nobody).contains("look at `base`"), "{}", said(&nobody));
+    let unknown = house.run(&["target", "test", "nothing"]);
+    assert!(
+        said(&unknown).contains("there is no target \"nothing\""),
+        "{}",
+        said(&unknown)
+    );
+}
+
+#[test]
+fn passwords_of_targets_are_sealed_and_their_keys_are_rotated() {
+    let house = house();
+    let listed = said(&house.run(&["target", "list"]));
+    assert!(
+        listed.contains("active_directory") && listed.contains("kept"),
+        "{listed}"
+    );
+
+    // Nothing in clear on disk, and another key does not open it.
+    for file in ["data/passline.db", "data/passline.db-wal", "data/keys"] {
+        let bytes = fs::read(house.path().join(file)).unwrap_or_default();
+        let secret = samba().value("SERVICE_PASSWORD").as_bytes();
+        assert!(!bytes.windows(secret.len()).any(|window| window == secret), "{file}");
+    }
+    let before = said(&house.run(&["keys", "status"]));
+    assert_eq!(before.trim(), "key 1 (current): corp, people");
+
+    let server = house.serve();
+    let rotated = house.run(&["keys", "rotate"]);
+    assert!(
+        rotated.status.success() && said(&rotated).contains("2 passwords under key 2"),
+        "{}",
+        said(&rotated)
+    );
+    let after = said(&house.run(&["keys", "status"]));
+    assert_eq!(
+        after.trim(),
+        "key 1: nothing; it can be removed\nkey 2 (current): corp, people"
+    );
+    server.stop();
+
+    let keys = house.path().join("data/keys");
+    let text = fs::read_to_string(&keys).expect("a file");
+    let without_first: String = text
+        .lines()
+        .filter(|line| !line.starts_with("1 "))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    fs::write(&keys, &without_first).expect("written");
+    assert!(
+        house.run(&["target", "test", "corp"]).status.success(),
+        "the new key is enough"
+    );
+
+    let mut database = Database::open(&house.path().join("data/passline.db"));
+    database.value("update credentials set sealed = (select sealed from credentials where target = 'people') where target = 'corp' returning 1");
+    database.close();
+    let swapped = said(&house.run(&["keys", "status"]));
+    assert!(swapped.contains("PROBLEM: corp: it was changed"), "{swapped}");
+    let told = said(&house.run(&["target", "test", "corp"]));
+    assert!(told.contains("no password there"), "{told}");
+
+    fs::remove_file(&keys).expect("removed");
+    let lost = said(&house.run(&["target", "list"]));
+    assert!(lost.contains("the keys are missing"), "{lost}");
+    let removed = house.run(&["target", "credential", "corp", "--remove"]);
+    assert!(
+        !removed.status.success(),
+        "without keys nothing runs: {}",
+        said(&removed)
+    );
+    block_on(async {});
+}
