@@ -23,11 +23,9 @@ pub enum VaultError {
     /// The source of the keys.
     #[error(transparent)]
     Source(#[from] KeySourceError),
-    /// The keys are gone.
-    #[error(
-        "the keys are missing, and the database has credentials that were sealed with them; restore their file from its backup, or enter every credential again"
-    )]
-    Lost,
+    /// There are no keys.
+    #[error("there are no keys to seal with")]
+    Missing,
     /// The text of the keys.
     #[error("cannot read the keys")]
     Malformed(#[from] KeyFileError),
@@ -92,14 +90,12 @@ impl Vault {
     /// Every credential by target, or why it cannot be read.
     ///
     /// # Errors
-    /// When there are credentials and no keys at all.
+    /// When the keys or the database cannot be read. Keys that are gone are no error here: then no credential opens, and the
+    /// rest of the house works.
     pub async fn open(&self) -> Result<BTreeMap<String, Result<Secret, OpenError>>, VaultError> {
-        let stored = self.stored().await?;
-        let Some(ring) = self.ring(&stored).await? else {
-            return Ok(BTreeMap::new());
-        };
+        let (stored, ring) = (self.stored().await?, self.ring().await?);
         let open = |stored: Credential| {
-            let opened = vault::open(&ring, &stored.target, &stored.sealed);
+            let opened = opened(ring.as_ref(), &stored);
             (stored.target, opened)
         };
         Ok(stored.into_iter().map(open).collect())
@@ -110,19 +106,14 @@ impl Vault {
     /// # Errors
     /// As [`Self::open`].
     pub async fn status(&self) -> Result<VaultStatus, VaultError> {
-        let stored = self.stored().await?;
-        let Some(ring) = self.ring(&stored).await? else {
-            return Ok(VaultStatus::default());
-        };
+        let (stored, ring) = (self.stored().await?, self.ring().await?);
         let status = |stored: Credential| CredentialStatus {
-            problem: vault::open(&ring, &stored.target, &stored.sealed)
-                .err()
-                .map(|error| error.to_string()),
+            problem: opened(ring.as_ref(), &stored).err().map(|error| error.to_string()),
             key: stored.sealed.key,
             target: stored.target,
         };
         Ok(VaultStatus {
-            keys: ring.numbers().collect(),
+            keys: ring.iter().flat_map(KeyRing::numbers).collect(),
             credentials: stored.into_iter().map(status).collect(),
         })
     }
@@ -132,14 +123,17 @@ impl Vault {
         Ok(credential::all(&mut tx).await?)
     }
 
-    /// The keys; `None` while there are neither keys nor credentials.
-    async fn ring(&self, stored: &[Credential]) -> Result<Option<KeyRing>, VaultError> {
-        match self.source.read().await? {
-            Some(text) => Ok(Some(KeyRing::parse(&text)?)),
-            None if stored.is_empty() => Ok(None),
-            None => Err(VaultError::Lost),
-        }
+    /// The keys; `None` where there is no file of them, not yet or no more.
+    async fn ring(&self) -> Result<Option<KeyRing>, VaultError> {
+        let text = self.source.read().await?;
+        Ok(text.as_ref().map(KeyRing::parse).transpose()?)
     }
+}
+
+fn opened(ring: Option<&KeyRing>, stored: &Credential) -> Result<Secret, OpenError> {
+    let number = stored.sealed.key;
+    let ring = ring.ok_or(OpenError::NoKey { number })?;
+    vault::open(ring, &stored.target, &stored.sealed)
 }
 
 impl Services {
@@ -154,14 +148,16 @@ impl Services {
         target: &str,
         text: &Secret,
     ) -> Result<(), VaultError> {
-        let ring = match (vault.ring(&vault.stored().await?).await?, &vault.source) {
+        let ring = match (vault.ring().await?, &vault.source) {
             (Some(ring), _) => ring,
             (None, KeySource::File(path)) => {
-                let key = self.draw(|rng| Key::generate(1, rng));
+                // Behind the numbers of keys that were lost: should their file be found, both go into one.
+                let used = vault.stored().await?.iter().map(|stored| stored.sealed.key).max();
+                let key = self.draw(|rng| Key::generate(used.unwrap_or(0) + 1, rng));
                 key_source::create(path, REMARK, &key)?;
                 KeyRing::new(vec![key])?
             }
-            (None, _) => return Err(VaultError::Lost),
+            (None, _) => return Err(VaultError::Missing),
         };
         let now = self.now();
         let sealed = self.draw(|rng| vault::seal(&ring, target, text, rng));
@@ -199,7 +195,7 @@ impl Services {
     /// When one credential cannot be read: then nothing is changed but that the file may have one key more.
     pub async fn rotate_keys(&self, vault: &Vault, origin: &Origin) -> Result<(u32, usize), VaultError> {
         let stored = vault.stored().await?;
-        let mut ring = vault.ring(&stored).await?.ok_or(VaultError::Lost)?;
+        let mut ring = vault.ring().await?.ok_or(VaultError::Missing)?;
         let behind = |ring: &KeyRing| {
             stored
                 .iter()
@@ -213,7 +209,7 @@ impl Services {
             };
             let next = ring.current().number() + 1;
             key_source::append(path, &self.draw(|rng| Key::generate(next, rng)))?;
-            ring = vault.ring(&stored).await?.ok_or(VaultError::Lost)?;
+            ring = vault.ring().await?.ok_or(VaultError::Missing)?;
         }
         let now = self.now();
         let mut tx = self.store().write().await?;

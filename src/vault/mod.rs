@@ -78,13 +78,15 @@ impl fmt::Debug for Sealed {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum OpenError {
     /// The key that it was sealed with is not in the ring.
-    #[error("it was sealed with key {number}, which is not among the keys; put its line back")]
+    #[error(
+        "it was sealed with key {number}, which is not among the keys; restore their file, or enter the password again"
+    )]
     NoKey {
         /// The number.
         number: u32,
     },
     /// It was changed, moved from another place, or sealed with another key of that number.
-    #[error("it was changed, or the key of that number is another one; enter the credential again")]
+    #[error("it was changed, or the key of that number is another one; enter the password again")]
     Tampered,
 }
 
