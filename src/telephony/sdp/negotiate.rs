@@ -164,11 +164,15 @@ impl Stream {
         self.lines.clone_from(&offer.media);
         self.audio = audio;
         let now = Numbers::of(negotiated);
-        for (codec, number) in &now.codecs {
-            self.numbers.codecs.retain(|(known, _)| known != codec);
-            self.numbers.codecs.push((*codec, *number));
-        }
-        self.numbers.telephone_event = now.telephone_event.or(self.numbers.telephone_event);
+        // A number that has another meaning now (which section 8.3.2 forbids them) has lost its old one.
+        let is_in_use =
+            |number: &u8| now.codecs.iter().any(|(_, used)| used == number) || now.telephone_event == Some(*number);
+        let before = self.numbers.codecs.drain(..);
+        let kept = before.filter(|(codec, number)| now.codec(*codec).is_none() && !is_in_use(number));
+        let kept: Vec<_> = kept.collect();
+        let event = self.numbers.telephone_event.filter(|number| !is_in_use(number));
+        self.numbers.codecs = now.codecs.into_iter().chain(kept).collect();
+        self.numbers.telephone_event = now.telephone_event.or(event);
         let line = offer.media.get(audio).and_then(|line| line.audio.as_ref());
         self.taken.extend(line.into_iter().flat_map(|audio| &audio.numbers));
     }
@@ -176,11 +180,12 @@ impl Stream {
     /// The payload types of an offer of ours: those of before, else the usual ones.
     fn numbers(&self, codecs: &[Codec]) -> Numbers {
         let number = |codec: &Codec| (*codec, self.numbers.codec(*codec).unwrap_or(codec.payload_type()));
-        let free = std::iter::once(TELEPHONE_EVENT).chain(DYNAMIC);
-        let free = free.into_iter().find(|number| !self.taken.contains(number));
+        let codecs: Vec<(Codec, u8)> = codecs.iter().map(number).collect();
+        let is_free = |number: &u8| !self.taken.contains(number) && codecs.iter().all(|(_, used)| used != number);
+        let free = std::iter::once(TELEPHONE_EVENT).chain(DYNAMIC).find(is_free);
         Numbers {
-            codecs: codecs.iter().map(number).collect(),
             telephone_event: self.numbers.telephone_event.or(free),
+            codecs,
         }
     }
 }
@@ -264,11 +269,14 @@ impl Negotiator {
     /// Takes the answer to our last offer.
     pub fn accept(&mut self, answer: &Description) -> Result<Negotiated, Refusal> {
         let Offered { local, numbers } = self.offered.as_ref().ok_or(Refusal::UnexpectedAnswer)?;
-        if answer.media.len() != self.stream.lines.len().max(1) {
-            return Err(Refusal::UnexpectedAnswer);
-        }
+        // Some leave out the lines that were refused before (RFC 3264 section 6 has them repeated): the audio is what counts.
+        let audio = match answer.media.len() {
+            1 => 0,
+            count if count == self.stream.lines.len() => self.stream.audio,
+            _ => return Err(Refusal::UnexpectedAnswer),
+        };
         let mut lines = answer.active_audio();
-        let line = lines.find(|(index, ..)| *index == self.stream.audio);
+        let line = lines.find(|(index, ..)| *index == audio);
         let (_, port, audio) = line.ok_or(Refusal::NoAudio)?;
         let number = |codec: Codec| numbers.codec(codec).unwrap_or(codec.payload_type());
         let event = numbers.telephone_event.unwrap_or(TELEPHONE_EVENT);

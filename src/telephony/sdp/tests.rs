@@ -306,6 +306,44 @@ fn a_later_offer_of_ours_keeps_lines_and_payload_types() {
 }
 
 #[test]
+fn an_answer_with_the_audio_alone_is_taken() {
+    let mut negotiator = Negotiator::new(14);
+    let theirs = description("m=video 30004 RTP/AVP 97\r\nm=audio 30000 RTP/AVP 0\r\n");
+    negotiator.answer(&theirs, &local()).expect("acceptable");
+    negotiator.offer(&local());
+    let agreed = negotiator
+        .accept(&description("m=audio 30008 RTP/AVP 0\r\n"))
+        .expect("it fits");
+    assert_eq!(agreed.remote_rtp, Some(socket("192.0.2.9:30008")));
+}
+
+#[test]
+fn a_payload_type_that_changes_its_meaning_stands_once_in_our_offer() {
+    for (first, second) in [
+        (
+            "m=audio 30000 RTP/AVP 96\r\na=rtpmap:96 PCMA/8000\r\n",
+            "m=audio 30000 RTP/AVP 0 96\r\na=rtpmap:96 telephone-event/8000\r\n",
+        ),
+        (
+            "m=audio 30000 RTP/AVP 0 97\r\na=rtpmap:97 telephone-event/8000\r\n",
+            "m=audio 30000 RTP/AVP 97\r\na=rtpmap:97 PCMU/8000\r\n",
+        ),
+    ] {
+        let mut negotiator = Negotiator::new(14);
+        for theirs in [first, second] {
+            negotiator.answer(&description(theirs), &local()).expect("acceptable");
+        }
+        let offer = negotiator.offer(&local());
+        let line = offer
+            .lines()
+            .find_map(|line| line.strip_prefix("m=audio 40000 RTP/AVP "))
+            .expect("audio");
+        let numbers: std::collections::BTreeSet<&str> = line.split(' ').collect();
+        assert_eq!(numbers.len(), line.split(' ').count(), "{offer}");
+    }
+}
+
+#[test]
 fn a_payload_type_that_means_something_is_not_given_another_meaning() {
     let mut negotiator = Negotiator::new(14);
     let theirs =
