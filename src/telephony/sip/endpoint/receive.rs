@@ -64,8 +64,14 @@ impl Endpoint {
         match if is_invite { identified(message) } else { Err(message) } {
             Ok(request) => {
                 let key = self.fingerprints.transaction(&request, &Method::Invite);
-                if !self.servers.absorb(&mut self.wire, key) {
-                    self.refuse(now, flow, key, &request, status, &[]);
+                if self.servers.absorb(&mut self.wire, key) {
+                    return;
+                }
+                if self.is_vouched(flow.remote.ip()) {
+                    // Put right, the request may come again with the same CSeq: it is no copy of this one.
+                    self.refuse_invite(now, flow, key, &request, (status, &[]), None);
+                } else {
+                    self.answer_statelessly(flow, &request.message, status, &[]);
                 }
             }
             Err(message) => self.answer_statelessly(flow, &message, status, &[]),

@@ -72,6 +72,20 @@ impl Endpoint {
             self.answer_statelessly(flow, &request.message, status, extra);
             return;
         }
+        let copies = request.to().tag().is_none().then(|| self.fingerprints.copies(request));
+        self.refuse_invite(now, flow, key, request, (status, extra), copies);
+    }
+
+    /// The refusal of an INVITE, sent until its ACK. `copies` finds the same request over another path.
+    pub(super) fn refuse_invite(
+        &mut self,
+        now: Instant,
+        flow: Flow,
+        key: Fingerprint,
+        request: &Checked,
+        (status, extra): (u16, Extra<'_>),
+        copies: Option<Fingerprint>,
+    ) {
         let Some(reply) = reply_flow(flow, &request.message) else {
             return;
         };
@@ -82,7 +96,7 @@ impl Endpoint {
             .finish()
             .into();
         let opening = Opening {
-            copies: request.to().tag().is_none().then(|| self.fingerprints.copies(request)),
+            copies,
             ..opening(request, &flow, reply)
         };
         if !self.servers.has_room(bytes.len().max(opening.bytes())) {
