@@ -2,14 +2,18 @@
 
 use std::io::Read as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
 use super::{ConfigArgs, output, runtime};
 use crate::app::backstage::{self, Backstage};
 use crate::config::{Config, TargetConfig};
-use crate::integration::target::Capabilities;
+use crate::integration::target::{Capabilities, TargetError};
 use crate::secret::Secret;
+
+/// How long one system may take to be tested: several servers that do not answer, one after the other.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// List and test the systems where passwords live, and keep the passwords that Passline signs in there with.
 ///
@@ -32,8 +36,8 @@ enum Command {
     },
     /// Say what works and what right is missing, without changing anything.
     ///
-    /// Signs in on every server. With --account, finds that account and tries the rights on it: a password of a single
-    /// character is offered, which a system with rules must refuse; where the rules cannot be read that is left out.
+    /// Signs in on every server. With --account, finds that account and tries the rights on it: Active Directory is offered
+    /// what can be no password, an LDAP server is asked to rehearse the change.
     ///
     /// Exit code 1 if something is missing.
     Test {
@@ -166,7 +170,14 @@ async fn test(
         .iter()
         .filter(|system| name.is_none_or(|name| system.name() == name))
     {
-        let checks = match system.test(account).await {
+        let tested = tokio::time::timeout(PATIENCE, system.test(account)).await;
+        let silent = || {
+            Err(TargetError::Unreachable {
+                target: system.name().to_owned(),
+                reason: format!("no answer within {PATIENCE:?}"),
+            })
+        };
+        let checks = match tested.unwrap_or_else(|_| silent()) {
             Ok(checks) => checks.into_iter().map(|check| (check.what, check.problem)).collect(),
             Err(error) => vec![("ask it".to_owned(), Some(error.to_string()))],
         };

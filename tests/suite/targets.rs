@@ -179,7 +179,11 @@ fn the_test_of_a_target_says_what_works_and_what_right_is_missing() {
         assert!(text.contains(part), "{part}: {text}");
     }
     let people = house.run(&["target", "test", "people", "--account", "tess"]);
-    assert!(people.status.success(), "{}", said(&people));
+    let text = said(&people);
+    assert!(people.status.success(), "{text}");
+    for attribute in ["userPassword", "pwdReset", "pwdAccountLockedTime"] {
+        assert!(text.contains(&format!("ok: write {attribute} of tess")), "{text}");
+    }
     for (target, account) in [("corp", "tess"), ("people", "tess")] {
         assert_eq!(
             verdict(&house, target, account, OLD),

@@ -227,6 +227,33 @@ mod active_directory {
         assert_eq!(hidden.min_length, 9, "a service account does not see the other");
     }
 
+    /// Whatever the rules are: a domain may take a password of one character.
+    #[test]
+    fn a_test_changes_nothing_whoever_makes_it() {
+        person("judy");
+        for target in [plain(), administrator()] {
+            let checks = block_on(target.test(Some("judy"))).expect("tested");
+            assert!(checks.iter().all(|check| check.problem.is_none()), "{checks:?}");
+            assert_eq!(verify(&target, "judy", OLD), Verdict::Accepted);
+        }
+        samba_tool(&[
+            "domain",
+            "passwordsettings",
+            "pso",
+            "create",
+            "lax",
+            "1",
+            "--min-pwd-length=0",
+            "--complexity=off",
+            "--history-length=0",
+            "--min-pwd-age=0",
+        ]);
+        samba_tool(&["domain", "passwordsettings", "pso", "apply", "lax", "judy"]);
+        let checks = block_on(administrator().test(Some("judy"))).expect("tested");
+        assert!(checks.iter().all(|check| check.problem.is_none()), "{checks:?}");
+        assert_eq!(verify(&plain(), "judy", OLD), Verdict::Accepted);
+    }
+
     #[test]
     fn members_of_a_group_alone_nested_ones_too() {
         let group = "(memberOf:1.2.840.113556.1.4.1941:=CN=all-desks,CN=Users,DC=passline,DC=test)";
@@ -478,6 +505,32 @@ mod openldap_server {
         config.ppolicy = false;
         let target = Directory::new(config, Some(secret(OLD))).expect("certificates");
         assert_eq!(refusal(reset(&target, "bert", NEW, Expiry::Keep)), Refusal::Rights);
+    }
+
+    /// The administrator of the database is bound by no policy: whatever he is asked to write is written.
+    #[test]
+    fn a_test_changes_nothing_whoever_makes_it() {
+        person("gwen");
+        let admin = Directory::new(
+            config(openldap().value("ADMIN")),
+            Some(secret(openldap().value("ADMIN_PASSWORD"))),
+        );
+        let admin = admin.expect("certificates");
+        let checks = block_on(admin.test(Some("gwen"))).expect("tested");
+        assert!(checks.iter().all(|check| check.problem.is_none()), "{checks:?}");
+        let state = block_on(service().state("gwen")).expect("a state");
+        assert_eq!((state.must_change, state.disabled), (Some(false), Some(false)));
+        assert_eq!(verify(&service(), "gwen", OLD), Verdict::Accepted);
+
+        let mut config = config("uid=anna,ou=people,dc=passline,dc=test");
+        config.policy = None;
+        let nobody = Directory::new(config, Some(secret(OLD))).expect("certificates");
+        let checks = block_on(nobody.test(Some("gwen"))).expect("tested");
+        let problems: Vec<_> = checks.iter().filter_map(|check| check.problem.as_deref()).collect();
+        assert!(
+            problems.iter().all(|problem| problem.starts_with("no right")) && problems.len() == 3,
+            "{checks:?}"
+        );
     }
 
     #[test]

@@ -10,8 +10,8 @@ use super::super::{
     AccountState, Answer, Capabilities, Check, Expiry, PasswordMarker, Refusal, Target, TargetError, Verdict,
 };
 use super::codes;
-use super::reply::{Errors, Reply, is_name};
-use super::servers::{Sent, Servers, ServersConfig, ServersError, Session, shown, value};
+use super::reply::{Errors, Reply};
+use super::servers::{Sent, Servers, ServersConfig, ServersError, Session, replace, shown, value};
 use crate::identity::policy::Policy;
 use crate::secret::Secret;
 
@@ -73,14 +73,11 @@ enum Change<'a> {
 }
 
 /// An account as it was found.
-struct Account {
-    dn: String,
-    entry: SearchEntry,
-}
+struct Account(SearchEntry);
 
 impl Account {
     fn number(&self, attribute: &str) -> Option<i64> {
-        value(&self.entry, attribute)?.parse().ok()
+        value(&self.0, attribute)?.parse().ok()
     }
 
     fn control(&self) -> u32 {
@@ -145,26 +142,15 @@ impl ActiveDirectory {
     }
 
     async fn find(&self, session: &mut Session, account: &str) -> Result<Account, TargetError> {
-        if !is_name(account) {
-            return Err(self.errors().refused(Refusal::NoSuchAccount));
-        }
         let mut attributes = ATTRIBUTES.to_vec();
         attributes.extend(self.config.near.iter().map(|near| near.attribute.as_str()));
-        let found = session
-            .search(&self.config.base, Scope::Subtree, &self.filter(account), &attributes, 2)
-            .await;
-        let mut entries = found.map_err(|sent| self.errors().unanswered(sent))?;
-        match (entries.pop(), entries.len()) {
-            (Some(entry), 0) => Ok(Account {
-                dn: entry.dn.clone(),
-                entry,
-            }),
-            (Some(_), _) => {
-                tracing::warn!(target.name = %self.config.name, account, "several people have this name; none is changed");
-                Err(self.errors().refused(Refusal::NoSuchAccount))
-            }
-            (None, _) => Err(self.errors().refused(Refusal::NoSuchAccount)),
-        }
+        let filter = self.filter(account);
+        let wanted = (account, filter.as_str());
+        let entry = self
+            .errors()
+            .find(session, &self.config.base, wanted, &attributes)
+            .await?;
+        Ok(Account(entry))
     }
 
     /// The account, and the connection on which it was found.
@@ -181,7 +167,7 @@ impl ActiveDirectory {
     /// The domain controllers near somebody.
     fn near(&self, account: &Account) -> &[String] {
         let is_near = |near: &&Near| {
-            value(&account.entry, &near.attribute).is_some_and(|value| value.eq_ignore_ascii_case(&near.value))
+            value(&account.0, &near.attribute).is_some_and(|value| value.eq_ignore_ascii_case(&near.value))
         };
         self.config.near.iter().find(is_near).map_or(&[], |near| &near.urls)
     }
@@ -203,9 +189,8 @@ impl ActiveDirectory {
                     }
                 },
             };
-            let sent = session.modify(&account.dn, modification.clone()).await;
-            self.log_refusal(&sent);
-            match Reply::of(sent, |result| codes::refusal(&result.text)) {
+            let sent = session.modify(&account.0.dn, modification.clone()).await;
+            match self.errors().reply(sent, |result| codes::refusal(&result.text)) {
                 Reply::Done => {
                     session.close().await;
                     return Ok(account);
@@ -218,32 +203,23 @@ impl ActiveDirectory {
         Err(self.errors().unreachable(reasons.join("; ")))
     }
 
-    /// Operators read the server's own words; callers hear ours.
-    fn log_refusal(&self, sent: &Sent) {
-        if let Sent::Answered(result) = sent
-            && result.rc != 0
-        {
-            tracing::info!(target.name = %self.config.name, answer = shown(result), "a change was refused");
-        }
-    }
-
     fn modification(&self, account: &Account, change: &Change<'_>) -> Result<Vec<Mod<Vec<u8>>>, TargetError> {
         Ok(match change {
             // A new password would not open a disabled account: tell that, and leave the old one.
             Change::Reset(..) if account.is_disabled() => return Err(self.errors().refused(Refusal::Disabled)),
             Change::Reset(password, expiry) => {
-                let mut changes = vec![replace("unicodePwd", quoted(password))];
+                let mut changes = vec![replace("unicodePwd", &quoted(password))];
                 if *expiry == Expiry::AtNextSignIn {
-                    changes.push(replace("pwdLastSet", b"0".to_vec()));
+                    changes.push(replace("pwdLastSet", b"0"));
                 }
                 // Only then: many service accounts may reset passwords, and may not write this.
                 if account.is_locked() {
-                    changes.push(replace("lockoutTime", b"0".to_vec()));
+                    changes.push(replace("lockoutTime", b"0"));
                 }
                 changes
             }
-            Change::Expire => vec![replace("pwdLastSet", b"0".to_vec())],
-            Change::Unlock => vec![replace("lockoutTime", b"0".to_vec())],
+            Change::Expire => vec![replace("pwdLastSet", b"0")],
+            Change::Unlock => vec![replace("lockoutTime", b"0")],
             Change::Enable(enable) => {
                 let before = account.control();
                 let after = if *enable { before & !DISABLED } else { before | DISABLED };
@@ -277,7 +253,7 @@ impl ActiveDirectory {
                     continue;
                 }
             };
-            match session.bind(&account.dn, password, vec![]).await {
+            match session.bind(&account.0.dn, password, vec![]).await {
                 Sent::Answered(result) if result.rc == 0 => {
                     session.close().await;
                     return Ok(Verdict::Accepted);
@@ -305,12 +281,12 @@ impl ActiveDirectory {
                 return Ok(checks);
             }
         };
-        checks.push(Check::new(format!("find {name}: {}", account.dn), None));
+        checks.push(Check::new(format!("find {name}: {}", account.0.dn), None));
         checks.push(self.check_reset(&account, name, &mut session).await);
         // What Passline may write, as the server sees it ([MS-ADTS] 3.1.1.4.5.19).
         let effective = "allowedAttributesEffective";
         let found = session
-            .search(&account.dn, Scope::Base, "(objectClass=*)", &[effective], 1)
+            .search(&account.0.dn, Scope::Base, "(objectClass=*)", &[effective], 1)
             .await;
         let entry = found.map_err(|sent| self.errors().unanswered(sent))?.pop();
         let writable = |attribute: &str| {
@@ -338,34 +314,24 @@ impl ActiveDirectory {
         Ok(checks)
     }
 
-    /// Whether Passline may set a password: by one of a single character, which a domain with rules must refuse.
+    /// Whether Passline may set a password: by what is none (a single byte, without quotation marks), which no domain can take
+    /// whatever its rules are.
     async fn check_reset(&self, account: &Account, name: &str, session: &mut Session) -> Check {
-        let what = format!("set the password of {name}");
-        match self.rules(name).await {
-            Ok(rules) if rules.min_length > 1 => {}
-            Ok(_) => return Check::new(what, Some("not tried: the domain takes any password".to_owned())),
-            Err(error) => return Check::new(what, Some(format!("not tried: {error}"))),
-        }
-        let sent = session
-            .modify(
-                &account.dn,
-                vec![replace("unicodePwd", quoted(&Secret::new("x".to_owned())))],
-            )
-            .await;
-        match Reply::of(sent, |result| codes::refusal(&result.text)) {
-            Reply::Refused(Refusal::Policy) => Check::new(what, None),
-            Reply::Refused(Refusal::Rights) => Check::new(
-                what,
-                Some("no right to reset passwords there (docs/TARGETS.md has the command)".to_owned()),
-            ),
-            other => Check::new(what, Some(format!("the server answered {other:?}"))),
-        }
+        let sent = session.modify(&account.0.dn, vec![replace("unicodePwd", b"x")]).await;
+        let problem = match Reply::of(sent, |result| codes::refusal(&result.text)) {
+            Reply::Refused(Refusal::Rights) => {
+                Some("no right to reset passwords there (docs/TARGETS.md has the command)".to_owned())
+            }
+            Reply::Refused(_) => None,
+            other => Some(format!("the server answered {other:?}")),
+        };
+        Check::new(format!("set the password of {name}"), problem)
     }
 
     /// The rules that apply to an account: a fine-grained policy if Passline may see it, else the domain's.
     async fn rules(&self, name: &str) -> Result<Policy, TargetError> {
         let (account, mut session) = self.locate(name).await?;
-        if let Some(dn) = value(&account.entry, "msDS-ResultantPSO") {
+        if let Some(dn) = value(&account.0, "msDS-ResultantPSO") {
             let attributes = ["msDS-MinimumPasswordLength", "msDS-PasswordComplexityEnabled"];
             let found = session.search(dn, Scope::Base, "(objectClass=*)", &attributes, 1).await;
             if let Some(entry) = found.ok().and_then(|mut entries| entries.pop())
@@ -413,10 +379,6 @@ fn rules(min_length: u32, complex: bool) -> Policy {
         forbid_user_data: complex,
         ..Policy::any()
     }
-}
-
-fn replace(attribute: &str, value: Vec<u8>) -> Mod<Vec<u8>> {
-    Mod::Replace(attribute.as_bytes().to_vec(), [value].into())
 }
 
 /// In quotation marks, as UTF-16LE.

@@ -10,8 +10,8 @@ use super::super::{
     AccountState, Answer, Capabilities, Check, Expiry, PasswordMarker, Refusal, Target, TargetError, Verdict,
 };
 use super::ppolicy;
-use super::reply::{Errors, Reply, is_name};
-use super::servers::{Sent, Servers, ServersConfig, ServersError, Session, shown, value};
+use super::reply::{Errors, Reply};
+use super::servers::{Sent, Servers, ServersConfig, ServersError, Session, replace, shown, value};
 use crate::identity::policy::Policy;
 use crate::secret::Secret;
 
@@ -62,14 +62,12 @@ pub struct Directory {
     servers: Servers,
 }
 
-struct Account {
-    dn: String,
-    entry: SearchEntry,
-}
+/// An account as it was found.
+struct Account(SearchEntry);
 
 impl Account {
     fn locked_since(&self) -> Option<&str> {
-        value(&self.entry, "pwdAccountLockedTime")
+        value(&self.0, "pwdAccountLockedTime")
     }
 
     fn is_disabled(&self) -> bool {
@@ -81,7 +79,7 @@ impl Account {
     }
 
     fn must_change(&self) -> bool {
-        value(&self.entry, "pwdReset").is_some_and(|text| text.eq_ignore_ascii_case("TRUE"))
+        value(&self.0, "pwdReset").is_some_and(|text| text.eq_ignore_ascii_case("TRUE"))
     }
 }
 
@@ -118,33 +116,14 @@ impl Directory {
     }
 
     async fn find(&self, session: &mut Session, account: &str) -> Result<Account, TargetError> {
-        if !is_name(account) {
-            return Err(self.errors().refused(Refusal::NoSuchAccount));
-        }
-        let DirectoryConfig {
-            base,
-            account: attribute,
-            filter,
-            ..
-        } = &self.config;
-        let filter = format!(
-            "(&({attribute}={}){})",
-            ldap_escape(account),
-            filter.as_deref().unwrap_or("")
-        );
-        let found = session.search(base, Scope::Subtree, &filter, &ATTRIBUTES, 2).await;
-        let mut entries = found.map_err(|sent| self.errors().unanswered(sent))?;
-        match (entries.pop(), entries.len()) {
-            (Some(entry), 0) => Ok(Account {
-                dn: entry.dn.clone(),
-                entry,
-            }),
-            (Some(_), _) => {
-                tracing::warn!(target.name = %self.config.name, account, "several people have this name; none is changed");
-                Err(self.errors().refused(Refusal::NoSuchAccount))
-            }
-            (None, _) => Err(self.errors().refused(Refusal::NoSuchAccount)),
-        }
+        let (attribute, more) = (&self.config.account, self.config.filter.as_deref().unwrap_or(""));
+        let filter = format!("(&({attribute}={}){more})", ldap_escape(account));
+        let wanted = (account, filter.as_str());
+        let entry = self
+            .errors()
+            .find(session, &self.config.base, wanted, &ATTRIBUTES)
+            .await?;
+        Ok(Account(entry))
     }
 
     async fn set_password(&self, name: &str, password: &Secret, expiry: Expiry) -> Result<Expiry, TargetError> {
@@ -159,12 +138,12 @@ impl Directory {
                 if self.config.ppolicy {
                     changes.extend(self.follow_up(&account, expiry));
                 }
-                let sent = session.modify(&account.dn, changes).await;
+                let sent = session.modify(&account.0.dn, changes).await;
                 self.outcome(sent)?;
                 if self.config.ppolicy { expiry } else { Expiry::Keep }
             }
             PasswordMethod::Extended => {
-                let sent = session.password_modify(&account.dn, None, password).await;
+                let sent = session.password_modify(&account.0.dn, None, password).await;
                 match self.outcome(sent) {
                     Ok(()) => {}
                     // A repetition after a lost answer: the server does not take the password that it has. Then it is set.
@@ -173,7 +152,7 @@ impl Directory {
                             refusal: Refusal::Policy,
                             ..
                         },
-                    ) => match self.bind(session.url(), &account.dn, password).await {
+                    ) => match self.bind(session.url(), &account.0.dn, password).await {
                         Ok(Verdict::Accepted | Verdict::AcceptedMustChange) => {}
                         _ => return Err(refused),
                     },
@@ -198,7 +177,7 @@ impl Directory {
         if changes.is_empty() {
             return Ok(expiry);
         }
-        let sent = session.modify(&account.dn, changes).await;
+        let sent = session.modify(&account.0.dn, changes).await;
         match self.outcome(sent) {
             Ok(()) => Ok(expiry),
             // The password works all the same, so this is what holds; behind a lock it would not.
@@ -238,19 +217,14 @@ impl Directory {
             Change::Unlock | Change::Enable(true) => return Ok(()),
             Change::Enable(false) => replace("pwdAccountLockedTime", FOR_GOOD.as_bytes()),
         };
-        let sent = session.modify(&account.dn, vec![modification]).await;
+        let sent = session.modify(&account.0.dn, vec![modification]).await;
         self.outcome(sent)?;
         session.close().await;
         Ok(())
     }
 
     fn outcome(&self, sent: Sent) -> Result<(), TargetError> {
-        if let Sent::Answered(result) = &sent
-            && result.rc != 0
-        {
-            tracing::info!(target.name = %self.config.name, answer = shown(result), "a change was refused");
-        }
-        match Reply::of(sent, refusal) {
+        match self.errors().reply(sent, refusal) {
             Reply::Done => Ok(()),
             Reply::Refused(refusal) => Err(self.errors().refused(refusal)),
             Reply::Elsewhere(reason) => Err(self.errors().unreachable(reason)),
@@ -272,7 +246,7 @@ impl Directory {
         };
         let url = session.url().to_owned();
         session.close().await;
-        self.bind(&url, &account.dn, password).await
+        self.bind(&url, &account.0.dn, password).await
     }
 
     /// Signs in as somebody, on the server that was just asked: another one may not know the new password yet.
@@ -302,30 +276,25 @@ impl Directory {
                 return Ok(checks);
             }
         };
-        checks.push(Check::new(format!("find {name}: {}", account.dn), None));
-        let rules = self.rules(name).await;
+        checks.push(Check::new(format!("find {name}: {}", account.0.dn), None));
         if self.config.policy.is_some() {
-            let problem = rules.as_ref().err().map(|error| format!("{error}; look at `policy`"));
+            let problem = self
+                .rules(name)
+                .await
+                .err()
+                .map(|error| format!("{error}; look at `policy`"));
             checks.push(Check::new("read the password policy", problem));
         }
-        let what = format!("set the password of {name}");
-        // By one of a single character, which a server with rules must refuse.
-        let problem = match rules {
-            Ok(rules) if rules.min_length > 1 => {
-                let sent = session
-                    .password_modify(&account.dn, None, &Secret::new("x".to_owned()))
-                    .await;
-                match Reply::of(sent, refusal) {
-                    Reply::Refused(Refusal::Policy) => None,
-                    Reply::Refused(Refusal::Rights) => {
-                        Some("no right to write `userPassword` there (docs/TARGETS.md has the rule)".to_owned())
-                    }
-                    other => Some(format!("the server answered {other:?}")),
-                }
-            }
-            _ => Some("not tried: without a policy that Passline can read, a trial would set it".to_owned()),
-        };
-        checks.push(Check::new(what, problem));
+        let mut needs = vec![("userPassword", b"rehearsed".as_slice(), "set a password")];
+        if self.config.ppolicy {
+            needs.push(("pwdReset", b"TRUE", "make new passwords expire"));
+            needs.push(("pwdAccountLockedTime", FOR_GOOD.as_bytes(), "clear locks"));
+        }
+        for (attribute, value, need) in needs {
+            let sent = session.rehearse(&account.0.dn, vec![replace(attribute, value)]).await;
+            let problem = rehearsed(&sent).map(|problem| format!("{problem}; without it Passline cannot {need}"));
+            checks.push(Check::new(format!("write {attribute} of {name}"), problem));
+        }
         session.close().await;
         Ok(checks)
     }
@@ -333,7 +302,7 @@ impl Directory {
     async fn rules(&self, name: &str) -> Result<Policy, TargetError> {
         let mut session = self.session().await?;
         let account = self.find(&mut session, name).await?;
-        let Some(dn) = value(&account.entry, "pwdPolicySubentry").or(self.config.policy.as_deref()) else {
+        let Some(dn) = value(&account.0, "pwdPolicySubentry").or(self.config.policy.as_deref()) else {
             return Err(TargetError::Unsupported {
                 target: self.config.name.clone(),
                 operation: "tell its password policy: `policy` is not configured",
@@ -371,15 +340,25 @@ fn verdict(result: &LdapResult) -> Option<Verdict> {
     }
 }
 
+/// What is in the way of a change that was rehearsed.
+fn rehearsed(sent: &Sent) -> Option<String> {
+    match sent {
+        // *No operation*, as OpenLDAP numbers it; a rule about the password speaks after the rights.
+        Sent::Answered(result) if result.rc == 16_654 || result.rc == 19 => None,
+        Sent::Answered(result) if result.rc == 50 => Some("no right (docs/TARGETS.md has the rule)".to_owned()),
+        Sent::Answered(result) if result.rc == 12 => {
+            Some("cannot be told: this server does not rehearse changes; reset a test account".to_owned())
+        }
+        Sent::Answered(result) => Some(format!("the server answered {}", shown(result))),
+        Sent::Unsent(reason) | Sent::Lost(reason) => Some(reason.clone()),
+    }
+}
+
 fn refusal(result: &LdapResult) -> Option<Refusal> {
     match ppolicy::error(result) {
         Some(ppolicy::Error::NewPassword) => Some(Refusal::Policy),
         _ => None,
     }
-}
-
-fn replace(attribute: &str, value: &[u8]) -> Mod<Vec<u8>> {
-    Mod::Replace(attribute.as_bytes().to_vec(), [value.to_vec()].into())
 }
 
 /// Replacing by nothing succeeds also when there is nothing (RFC 4511, 4.6).
@@ -432,7 +411,7 @@ impl Target for Directory {
                 locked: known.then(|| account.is_locked()),
                 disabled: known.then(|| account.is_disabled()),
                 must_change: known.then(|| account.must_change()),
-                marker: value(&account.entry, "pwdChangedTime").map(|at| PasswordMarker::new(at.to_owned())),
+                marker: value(&account.0, "pwdChangedTime").map(|at| PasswordMarker::new(at.to_owned())),
             })
         })
     }

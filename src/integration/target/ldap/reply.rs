@@ -1,9 +1,9 @@
 //! What the result of a change means for whoever ordered it.
 
-use ldap3::LdapResult;
+use ldap3::{LdapResult, Scope, SearchEntry};
 
 use super::super::{Refusal, TargetError};
-use super::servers::{NoServer, Sent, shown};
+use super::servers::{NoServer, Sent, Session, shown};
 
 /// What a server answered to a change.
 #[derive(Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl Reply {
 }
 
 /// Whether a text can be the name of an account. Servers written in C may read `anna` in `anna\0bert`.
-pub(super) fn is_name(account: &str) -> bool {
+fn is_name(account: &str) -> bool {
     !account.is_empty() && !account.chars().any(char::is_control)
 }
 
@@ -76,6 +76,43 @@ impl Errors<'_> {
 
     pub(super) fn no_server(self, NoServer(reason): NoServer) -> TargetError {
         self.unreachable(reason)
+    }
+
+    /// The one entry below `base` that `filter` finds for the account of this name.
+    pub(super) async fn find(
+        self,
+        session: &mut Session,
+        base: &str,
+        (name, filter): (&str, &str),
+        attributes: &[&str],
+    ) -> Result<SearchEntry, TargetError> {
+        if !is_name(name) {
+            return Err(self.refused(Refusal::NoSuchAccount));
+        }
+        let found = session.search(base, Scope::Subtree, filter, attributes, 2).await;
+        let mut entries = found.map_err(|sent| self.unanswered(sent))?;
+        match (entries.pop(), entries.len()) {
+            (Some(entry), 0) => Ok(entry),
+            (Some(_), _) => {
+                tracing::warn!(
+                    target.name = self.0,
+                    account = name,
+                    "several people have this name; none is changed"
+                );
+                Err(self.refused(Refusal::NoSuchAccount))
+            }
+            (None, _) => Err(self.refused(Refusal::NoSuchAccount)),
+        }
+    }
+
+    /// What the answer to a change means. Operators read the server's own words; callers hear ours.
+    pub(super) fn reply(self, sent: Sent, known: impl FnOnce(&LdapResult) -> Option<Refusal>) -> Reply {
+        if let Sent::Answered(result) = &sent
+            && result.rc != 0
+        {
+            tracing::info!(target.name = self.0, answer = shown(result), "a change was refused");
+        }
+        Reply::of(sent, known)
     }
 
     /// A question that changes nothing had no answer that helps.

@@ -22,6 +22,9 @@ const SHUNNED: Duration = Duration::from_secs(60);
 /// What an operator is told of a target whose credential is missing.
 const NO_CREDENTIAL: &str = "Passline has no password there; enter it with `passline target credential`";
 
+/// The control *no operation* (draft-zeilenga-ldap-noop-12), which OpenLDAP knows under a number of its own.
+const NO_OP: &str = "1.3.6.1.4.1.4203.666.5.2";
+
 /// How long saying goodbye may take.
 const GOODBYE: Duration = Duration::from_millis(500);
 
@@ -110,6 +113,9 @@ impl Servers {
 
     /// A connection to the first server that can be reached and lets Passline in.
     pub(super) async fn session(&self, near: &[String]) -> Result<Session, NoServer> {
+        if self.credential.is_none() {
+            return Err(NoServer(NO_CREDENTIAL.to_owned()));
+        }
         let mut reasons = Vec::new();
         for url in self.order(near) {
             match self.session_on(&url).await {
@@ -277,6 +283,17 @@ impl Session {
         sent(self.ldap.simple_bind(name, password.expose()).await)
     }
 
+    /// Asks what a change would come to, and changes nothing: by a control that the server must know or refuse the request.
+    pub(super) async fn rehearse(&mut self, dn: &str, changes: Vec<Mod<Vec<u8>>>) -> Sent {
+        let control = RawControl {
+            ctype: NO_OP.to_owned(),
+            crit: true,
+            val: None,
+        };
+        self.ldap.with_controls(vec![control]);
+        self.modify(dn, changes).await
+    }
+
     /// Changes one entry, all of it or nothing (RFC 4511, 4.6).
     pub(super) async fn modify(&mut self, dn: &str, changes: Vec<Mod<Vec<u8>>>) -> Sent {
         sent(self.ldap.modify(dn, changes).await)
@@ -333,6 +350,11 @@ fn sent(answer: Result<LdapResult, LdapError>) -> Sent {
         Err(error @ (LdapError::FilterParsing | LdapError::AddNoValues)) => Sent::Unsent(error.to_string()),
         Err(error) => Sent::Lost(error.to_string()),
     }
+}
+
+/// Puts this value in place of all others.
+pub(super) fn replace(attribute: &str, value: &[u8]) -> Mod<Vec<u8>> {
+    Mod::Replace(attribute.as_bytes().to_vec(), [value.to_vec()].into())
 }
 
 /// The first value of an attribute, whatever way the server writes its name.
