@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::wait_for;
+use super::{PATIENCE, wait_for};
 
 /// A running baresip; killed when dropped.
 pub(crate) struct Baresip {
@@ -45,7 +45,7 @@ impl Baresip {
             .spawn()
             .expect("baresip is installed: scripts/setup test");
         let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let control = wait_for("baresip", Duration::from_secs(20), || TcpStream::connect(address).ok());
+        let control = wait_for("baresip", PATIENCE, || TcpStream::connect(address).ok());
         control.set_read_timeout(Some(Duration::from_millis(100))).expect("set");
         Self { child, control, folder }
     }
@@ -75,7 +75,7 @@ impl Baresip {
     /// Waits until it tells something that holds `text`.
     pub(crate) fn wait_for_event(&mut self, text: &str) {
         let mut told = String::new();
-        wait_for(&format!("event {text} of baresip"), Duration::from_secs(30), || {
+        wait_for(&format!("event {text} of baresip"), PATIENCE, || {
             told += &self.events();
             told.contains(text).then_some(())
         });

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 
-use super::{block_on, wait_for};
+use super::{PATIENCE, block_on, wait_for};
 
 /// An open SQLite file.
 pub(crate) struct Database(SqliteConnection);
@@ -46,7 +46,7 @@ impl Database {
 
     /// Waits until a query has this value.
     pub(crate) fn wait_for_value(&mut self, query: &str, value: &str) {
-        wait_for(&format!("{query} = {value}"), Duration::from_secs(30), || {
+        wait_for(&format!("{query} = {value}"), PATIENCE, || {
             (self.value(query) == value).then_some(())
         });
     }

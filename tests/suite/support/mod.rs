@@ -33,6 +33,10 @@ pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
     runtime().block_on(work)
 }
 
+/// How long something that comes at once may take on a machine that is busy with others: long, because only a failure waits
+/// that long.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+
 /// Waits for a condition; panics with `what` when it does not come true in time.
 #[expect(clippy::disallowed_methods, reason = "a real program is waited for")]
 pub(crate) fn wait_for<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use super::wait_for;
+use super::{PATIENCE, wait_for};
 
 const PACKET_TIME: Duration = Duration::from_millis(20);
 
@@ -54,7 +54,7 @@ impl PlainCaller {
              a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n"
         );
         let invite = caller.request("INVITE", 1, &format!("Content-Type: application/sdp\r\n{}", body(&sdp)));
-        let answer = wait_for("a final answer", Duration::from_secs(20), || {
+        let answer = wait_for("a final answer", PATIENCE, || {
             caller.sip.send_to(invite.as_bytes(), server).expect("sent");
             (0..20)
                 .map_while(|_| caller.receive())
@@ -139,7 +139,7 @@ impl PlainCaller {
     }
 
     fn ask(&self, request: &str) -> u16 {
-        wait_for("an answer", Duration::from_secs(20), || {
+        wait_for("an answer", PATIENCE, || {
             self.send(request);
             (0..20)
                 .map_while(|_| self.receive())

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use passline::app::backstage::{self, Backstage};
@@ -18,7 +17,7 @@ use passline::secret::Secret;
 use passline::service::ImportProgress;
 use tempfile::TempDir;
 
-use super::{block_on, wait_for};
+use super::{PATIENCE, block_on, wait_for};
 
 /// The program under test.
 pub(crate) const PASSLINE: &str = env!("CARGO_BIN_EXE_passline");
@@ -261,7 +260,7 @@ impl Server {
             stdout.read_to_string(&mut line).expect("text");
             line
         });
-        let line = first_line.recv_timeout(Duration::from_secs(60)).unwrap_or_default();
+        let line = first_line.recv_timeout(PATIENCE).unwrap_or_default();
         let Ok(announced) = serde_json::from_str::<serde_json::Value>(&line) else {
             // Nobody else would end it.
             let _ = child.kill();
@@ -298,11 +297,7 @@ impl Server {
     /// Waits until the log holds a text.
     pub(crate) fn wait_for_log(&self, text: &str) {
         let found = || self.log().contains(text).then_some(());
-        wait_for(
-            &format!("{text:?} in the log of the server"),
-            Duration::from_secs(30),
-            found,
-        );
+        wait_for(&format!("{text:?} in the log of the server"), PATIENCE, found);
     }
 
     /// A page of the operators' port.
@@ -343,14 +338,14 @@ impl Server {
 
     /// Waits until a call is in a step.
     pub(crate) fn wait_for_step(&self, step: &str) {
-        wait_for(&format!("a call in step {step}"), Duration::from_secs(30), || {
+        wait_for(&format!("a call in step {step}"), PATIENCE, || {
             self.calls().iter().any(|call| call["step"] == step).then_some(())
         });
     }
 
     /// Waits until no call is in progress.
     pub(crate) fn wait_until_idle(&self) {
-        wait_for("the end of all calls", Duration::from_secs(30), || {
+        wait_for("the end of all calls", PATIENCE, || {
             self.calls().is_empty().then_some(())
         });
     }
@@ -385,7 +380,7 @@ impl Server {
 
     /// Waits for its end.
     pub(crate) fn wait(&mut self) -> ExitStatus {
-        wait_for("the end of the server", Duration::from_secs(90), || {
+        wait_for("the end of the server", PATIENCE, || {
             self.child.try_wait().expect("a child")
         })
     }
