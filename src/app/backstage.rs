@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
+use super::connector;
 use crate::call::{Label, Labels};
-use crate::config::{Config, KeysSection, TargetConfig, TargetKind};
+use crate::config::{Config, KeysSection, TargetKind};
 use crate::identity::event::{Actor, Door, Origin};
 use crate::identity::policy::NoDictionary;
 use crate::integration::target::embedded::Directories;
-use crate::integration::target::ldap::{ActiveDirectory, Directory};
 use crate::integration::target::{Refusal, Target, TargetError};
 use crate::secret::Secret;
 use crate::service::key_source::KeySource;
@@ -86,7 +86,7 @@ pub async fn open(config: &Config) -> anyhow::Result<Backstage> {
             tracing::warn!(target.name = %target.name,
                 "no password is kept for a target; enter it with `passline target credential`");
         }
-        targets.push(connector(target, credential, &directories)?);
+        targets.push(connector::of(target, credential, &directories)?);
     }
     let services = Services::new(Parts {
         store: store.clone(),
@@ -168,22 +168,6 @@ pub fn command_line() -> Origin {
         session: None,
         user: None,
     }
-}
-
-/// Connects nothing yet.
-fn connector(
-    target: &TargetConfig,
-    credential: Option<Secret>,
-    directories: &Directories,
-) -> anyhow::Result<Arc<dyn Target>> {
-    let named = || format!("target {}", target.name);
-    Ok(match &target.kind {
-        TargetKind::Embedded(rules) => Arc::new(directories.target(&target.name, rules.clone())),
-        TargetKind::ActiveDirectory(config) => {
-            Arc::new(ActiveDirectory::new(config.clone(), credential).with_context(named)?)
-        }
-        TargetKind::Ldap(config) => Arc::new(Directory::new(config.clone(), credential).with_context(named)?),
-    })
 }
 
 fn pepper_source(config: &Config) -> KeySource {

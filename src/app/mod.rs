@@ -10,6 +10,7 @@
 //! | [`demo_data`], [`demo_caller`] | people and systems for demonstrations, and somebody who calls |
 
 pub mod backstage;
+mod connector;
 pub mod core_dumps;
 pub mod demo_caller;
 pub mod demo_data;

@@ -1,0 +1,27 @@
+//! The connector of each configured target system.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use crate::config::{TargetConfig, TargetKind};
+use crate::integration::target::Target;
+use crate::integration::target::embedded::Directories;
+use crate::integration::target::ldap::{ActiveDirectory, Directory};
+use crate::secret::Secret;
+
+/// Connects nothing yet.
+pub(super) fn of(
+    target: &TargetConfig,
+    credential: Option<Secret>,
+    directories: &Directories,
+) -> anyhow::Result<Arc<dyn Target>> {
+    let named = || format!("target {}", target.name);
+    Ok(match &target.kind {
+        TargetKind::Embedded(rules) => Arc::new(directories.target(&target.name, rules.clone())),
+        TargetKind::ActiveDirectory(config) => {
+            Arc::new(ActiveDirectory::new(config.clone(), credential).with_context(named)?)
+        }
+        TargetKind::Ldap(config) => Arc::new(Directory::new(config.clone(), credential).with_context(named)?),
+    })
+}
