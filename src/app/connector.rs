@@ -8,6 +8,7 @@ use crate::config::{TargetConfig, TargetKind};
 use crate::integration::target::Target;
 use crate::integration::target::embedded::Directories;
 use crate::integration::target::ldap::{ActiveDirectory, Directory};
+use crate::integration::target::ssh::SshHost;
 use crate::secret::Secret;
 
 /// Connects nothing yet.
@@ -23,5 +24,6 @@ pub(super) fn of(
             Arc::new(ActiveDirectory::new(config.clone(), credential).with_context(named)?)
         }
         TargetKind::Ldap(config) => Arc::new(Directory::new(config.clone(), credential).with_context(named)?),
+        TargetKind::Ssh(config) => Arc::new(SshHost::new(config.clone(), credential)),
     })
 }

@@ -15,6 +15,9 @@ use crate::secret::Secret;
 /// How long one system may take to be tested: several servers that do not answer, one after the other.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Longer than any password, and than a private key of RSA with 8,192 bits.
+const MAX_CREDENTIAL: u64 = 16 * 1_024;
+
 /// List and test the systems where passwords live, and keep the passwords that Passline signs in there with.
 ///
 /// The systems themselves are [[target]] sections of the configuration.
@@ -50,7 +53,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Keep the password that Passline signs in with, encrypted in the database; asks for it without showing it.
+    /// Keep the password or key that Passline signs in with, encrypted in the database; asks for it without showing it. A
+    /// private key comes by `--stdin`.
     ///
     /// The key is not in the database: see `passline keys`. A running `passline serve` takes the new password when it is
     /// started again.
@@ -222,7 +226,7 @@ async fn credential(
     };
     let password = if stdin {
         let mut text = zeroize::Zeroizing::new(String::new());
-        std::io::stdin().take(4_096).read_to_string(&mut text)?;
+        std::io::stdin().take(MAX_CREDENTIAL).read_to_string(&mut text)?;
         Secret::new(text.trim_end_matches(['\r', '\n']).to_owned())
     } else {
         Secret::new(rpassword::prompt_password(format!("Password of {account}: "))?)

@@ -315,7 +315,9 @@ mod tests {
                                  answer = 'digits 4-4'\n[[target]]\nname = 'directory'\nkind = 'embedded'\n\
                                  [[target]]\nname = 'corp'\nkind = 'active_directory'\nurls = ['ldaps://dc1']\nbind = 'svc'\nbase = 'dc=x'\n\
                                  [[target.near]]\nattribute = 'l'\nvalue = 'Munich'\nurls = ['ldaps://dc2']\n\
-                                 [[target]]\nname = 'people'\nkind = 'ldap'\nurls = ['ldap://ds1']\nbind = 'cn=svc'\nbase = 'dc=x'\n";
+                                 [[target]]\nname = 'people'\nkind = 'ldap'\nurls = ['ldap://ds1']\nbind = 'cn=svc'\nbase = 'dc=x'\n\
+                                 [[target]]\nname = 'unix'\nkind = 'ssh'\nhost = 'unix1'\nuser = 'svc'\n\
+                                 host_keys = ['ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl']\n";
 
     const DOCUMENT: &str = include_str!("../../docs/CONFIGURATION.md");
 

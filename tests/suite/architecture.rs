@@ -54,6 +54,7 @@ const STOPS_AT: &[(&str, &[&str])] = &[
     ("sqlx", &["store", "integration::target"]),
     ("axum", &["api"]),
     ("ldap3", &["integration::target"]),
+    ("russh", &["integration::target"]),
     ("rustls", &["integration::target"]),
     ("chacha20poly1305", &["vault"]),
     ("symphonia", &["speech"]),

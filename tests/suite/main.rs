@@ -15,4 +15,5 @@ mod stolen_audio;
 mod support;
 mod targets;
 mod targets_ldap;
+mod targets_ssh;
 mod torture;

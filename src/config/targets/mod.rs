@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use crate::checked_toml::Table;
 use crate::integration::target::embedded::Rules;
 use crate::integration::target::ldap::{ActiveDirectoryConfig, DirectoryConfig};
+use crate::integration::target::ssh::SshConfig;
 
 mod embedded;
 mod ldap;
+mod ssh;
 
 /// One target system.
 #[derive(Clone, Debug)]
@@ -31,6 +33,8 @@ pub enum TargetKind {
     ActiveDirectory(ActiveDirectoryConfig),
     /// Any other LDAP directory.
     Ldap(DirectoryConfig),
+    /// A Linux or Unix host.
+    Ssh(SshConfig),
 }
 
 impl TargetKind {
@@ -41,6 +45,7 @@ impl TargetKind {
             Self::Embedded(_) => "embedded",
             Self::ActiveDirectory(_) => "active_directory",
             Self::Ldap(_) => "ldap",
+            Self::Ssh(_) => "ssh",
         }
     }
 
@@ -51,11 +56,12 @@ impl TargetKind {
             Self::Embedded(_) => None,
             Self::ActiveDirectory(config) => Some(&config.servers.bind),
             Self::Ldap(config) => Some(&config.servers.bind),
+            Self::Ssh(config) => Some(&config.user),
         }
     }
 }
 
-const KINDS: &str = "the kind of system: \"active_directory\", \"ldap\" or \"embedded\"";
+const KINDS: &str = "the kind of system: \"active_directory\", \"ldap\", \"ssh\" or \"embedded\"";
 
 /// `path` makes paths of the file absolute.
 pub(super) fn read(root: &mut Table<'_, '_>, path: &dyn Fn(PathBuf) -> PathBuf) -> Vec<TargetConfig> {
@@ -96,6 +102,7 @@ fn one(table: &mut Table<'_, '_>, path: &dyn Fn(PathBuf) -> PathBuf) -> Option<T
         "embedded" => TargetKind::Embedded(embedded::read(table)),
         "active_directory" => TargetKind::ActiveDirectory(ldap::active_directory(table, called, path)),
         "ldap" => TargetKind::Ldap(ldap::directory(table, called, path)),
+        "ssh" => TargetKind::Ssh(ssh::read(table, called)),
         other => {
             table.mistake("kind", format!("{other:?} is not known; give {KINDS}"));
             return None;

@@ -73,3 +73,37 @@ impl TargetError {
         matches!(self, Self::Unknown { .. })
     }
 }
+
+/// Errors of one target, by its name.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Errors<'a>(pub(super) &'a str);
+
+impl Errors<'_> {
+    pub(super) fn refused(self, refusal: Refusal) -> TargetError {
+        TargetError::Refused {
+            target: self.0.to_owned(),
+            refusal,
+        }
+    }
+
+    pub(super) fn unreachable(self, reason: impl Into<String>) -> TargetError {
+        TargetError::Unreachable {
+            target: self.0.to_owned(),
+            reason: reason.into(),
+        }
+    }
+
+    pub(super) fn unknown(self, reason: impl Into<String>) -> TargetError {
+        TargetError::Unknown {
+            target: self.0.to_owned(),
+            reason: reason.into(),
+        }
+    }
+
+    pub(super) fn unsupported(self, operation: &'static str) -> TargetError {
+        TargetError::Unsupported {
+            target: self.0.to_owned(),
+            operation,
+        }
+    }
+}

@@ -18,6 +18,7 @@ mod error;
 #[cfg(test)]
 pub(crate) mod faulty;
 pub mod ldap;
+pub mod ssh;
 
 pub use error::{Refusal, TargetError};
 

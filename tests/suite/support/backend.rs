@@ -146,6 +146,40 @@ pub(crate) fn openldap_person(name: &str, password: &str) {
     assert!(add.wait().expect("ended").success(), "{entry}");
 }
 
+/// A host with OpenSSH.
+pub(crate) fn sshd() -> &'static Backend {
+    static BACKEND: OnceLock<Backend> = OnceLock::new();
+    BACKEND.get_or_init(|| Backend::start("sshd.sh"))
+}
+
+/// Runs a command as root on that host, whose users are only there; returns what it prints.
+pub(crate) fn on_host(arguments: &[&str], input: &str) -> String {
+    // The tools wait for each other, but not for long.
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut child = Command::new("nsenter")
+        .args(["--mount", "--target", sshd().value("PID"), "--"])
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("nsenter");
+    let mut pipe = child.stdin.take().expect("a pipe");
+    pipe.write_all(input.as_bytes()).expect("written");
+    drop(pipe);
+    let output = child.wait_with_output().expect("ended");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {said}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// A new user of that host, with a shell.
+pub(crate) fn host_person(name: &str, password: &str) {
+    on_host(&["useradd", "--no-create-home", "--shell", "/bin/sh", name], "");
+    on_host(&["chpasswd"], &format!("{name}:{password}\n"));
+}
+
 /// What a wire in between does to the bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Fault {

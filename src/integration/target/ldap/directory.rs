@@ -6,11 +6,12 @@
 
 use ldap3::{LdapResult, Mod, Scope, SearchEntry, ldap_escape};
 
+use super::super::error::Errors;
 use super::super::{
     AccountState, Answer, Capabilities, Check, Expiry, PasswordMarker, Refusal, Target, TargetError, Verdict,
 };
 use super::ppolicy;
-use super::reply::{Errors, Reply};
+use super::reply::Reply;
 use super::servers::{Sent, Servers, ServersConfig, ServersError, Session, replace, shown, value};
 use crate::identity::policy::Policy;
 use crate::secret::Secret;

@@ -2,6 +2,7 @@
 
 use ldap3::{LdapResult, Scope, SearchEntry};
 
+use super::super::error::Errors;
 use super::super::{Refusal, TargetError};
 use super::servers::{NoServer, Sent, Session, shown};
 
@@ -48,32 +49,7 @@ fn is_name(account: &str) -> bool {
     !account.is_empty() && !account.chars().any(char::is_control)
 }
 
-/// Errors of one target.
-#[derive(Clone, Copy)]
-pub(super) struct Errors<'a>(pub(super) &'a str);
-
 impl Errors<'_> {
-    pub(super) fn refused(self, refusal: Refusal) -> TargetError {
-        TargetError::Refused {
-            target: self.0.to_owned(),
-            refusal,
-        }
-    }
-
-    pub(super) fn unreachable(self, reason: impl Into<String>) -> TargetError {
-        TargetError::Unreachable {
-            target: self.0.to_owned(),
-            reason: reason.into(),
-        }
-    }
-
-    pub(super) fn unknown(self, reason: impl Into<String>) -> TargetError {
-        TargetError::Unknown {
-            target: self.0.to_owned(),
-            reason: reason.into(),
-        }
-    }
-
     pub(super) fn no_server(self, NoServer(reason): NoServer) -> TargetError {
         self.unreachable(reason)
     }
