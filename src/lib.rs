@@ -6,7 +6,7 @@
 //! | module | what lives there |
 //! |---|---|
 //! | [`secret`], [`digit`], [`time`], [`table`], [`checked_toml`], [`telemetry`] | redacting types, keys of the keypad, clocks, tables that shrink, files people write, logs |
-//! | [`key_file`], [`vault`] | keys outside of the database, and credentials sealed with them |
+//! | [`key_file`], [`vault`], [`program`] | keys outside of the database, credentials sealed with them, programs of others |
 //! | [`telephony`] `::{sdp, rtp, codec, dtmf}` | pure: bytes and numbers in, types out |
 //! | [`dialplan`] | call flows: model, parser, checker, graph, interpreter; pure |
 //! | [`identity`] | rules about people and secrets: keypad IDs, answers, policy, lockout, evidence, audit; pure |
@@ -22,6 +22,7 @@
 pub mod checked_toml;
 pub mod digit;
 pub mod key_file;
+pub mod program;
 pub mod secret;
 pub mod table;
 pub mod telemetry;

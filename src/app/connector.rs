@@ -6,6 +6,7 @@ use anyhow::Context as _;
 
 use crate::config::{TargetConfig, TargetKind};
 use crate::integration::target::Target;
+use crate::integration::target::command::Command;
 use crate::integration::target::embedded::Directories;
 use crate::integration::target::ldap::{ActiveDirectory, Directory};
 use crate::integration::target::ssh::SshHost;
@@ -24,6 +25,7 @@ pub(super) fn of(
             Arc::new(ActiveDirectory::new(config.clone(), credential).with_context(named)?)
         }
         TargetKind::Ldap(config) => Arc::new(Directory::new(config.clone(), credential).with_context(named)?),
+        TargetKind::Command(config) => Arc::new(Command::new(config.clone(), credential)),
         TargetKind::Ssh(config) => Arc::new(SshHost::new(config.clone(), credential)),
     })
 }

@@ -4,19 +4,17 @@
 use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt as _;
-
 use crate::key_file::Key;
+use crate::program::{Environment, Run};
 use crate::secret::Secret;
 
 /// How long the program may take: it asks something over a network.
 const PROGRAM_LIMIT: Duration = Duration::from_secs(20);
 
 /// More is no key file.
-const MAX_TEXT: u64 = 64 * 1_024;
+const MAX_TEXT: usize = 64 * 1_024;
 
 /// Where keys come from.
 #[derive(Clone, Debug)]
@@ -92,26 +90,22 @@ async fn from_program(words: &[String]) -> Result<Secret, KeySourceError> {
         program: program.clone(),
         reason,
     };
-    let mut child = tokio::process::Command::new(&program)
-        .args(words.iter().skip(1))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|error| failed(error.to_string()))?;
-    let output = child.stdout.take();
-    let work = async {
-        let mut text = String::new();
-        if let Some(output) = output {
-            output.take(MAX_TEXT).read_to_string(&mut text).await?;
-        }
-        Ok::<_, std::io::Error>((Secret::new(text), child.wait().await?))
+    let run = Run {
+        words,
+        environment: Environment::Ours,
+        limit: PROGRAM_LIMIT,
+        max_output: MAX_TEXT,
     };
-    match tokio::time::timeout(PROGRAM_LIMIT, work).await {
-        Ok(Ok((text, status))) if status.success() => Ok(text),
-        Ok(Ok((_, status))) => Err(failed(status.to_string())),
-        Ok(Err(error)) => Err(failed(error.to_string())),
-        Err(_) => Err(failed(format!("it took longer than {PROGRAM_LIMIT:?}"))),
+    let finished = run.run(b"").await.map_err(|error| failed(error.to_string()))?;
+    if finished.code != Some(0) {
+        let code = finished
+            .code
+            .map_or("a signal".to_owned(), |code| format!("exit code {code}"));
+        return Err(failed(format!("it ended with {code}")));
+    }
+    match std::str::from_utf8(&finished.output) {
+        Ok(text) => Ok(Secret::new(text.to_owned())),
+        Err(_) => Err(failed("what it wrote is no text".to_owned())),
     }
 }
 
@@ -190,7 +184,7 @@ mod tests {
             .await
             .expect_err("a failure")
             .to_string();
-        assert!(error.contains("exit status: 3") && !error.contains("secret"), "{error}");
+        assert!(error.contains("exit code 3") && !error.contains("secret"), "{error}");
         let nowhere = KeySource::Program(vec!["/nowhere/kms".to_owned()]);
         assert!(nowhere.read().await.is_err());
     }

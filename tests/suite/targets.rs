@@ -1,6 +1,7 @@
 //! Whole calls that reset passwords on real servers, and the commands around their credentials.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 use passline::integration::target::Verdict;
 use passline::secret::Secret;
@@ -278,4 +279,106 @@ fn passwords_of_targets_are_sealed_and_their_keys_are_rotated() {
             .status
             .success()
     );
+}
+
+/// A system of the company's own, as a program: passwords in a file of JSON. It dies after the effect while there is a file
+/// `die`.
+const PROGRAM: &str = r#"#!/usr/bin/python3
+import json, os, signal, sys
+request = json.load(sys.stdin)
+folder = os.path.dirname(os.path.abspath(__file__))
+book = os.path.join(folder, "passwords.json")
+people = json.load(open(book))
+if request["operation"] == "test":
+    sys.exit(64)
+account = request["account"]
+if account not in people:
+    sys.exit(67)
+if request["operation"] == "reset":
+    people[account] = [request["password"], request["must_change"]]
+    json.dump(people, open(book, "w"))
+    if os.path.exists(os.path.join(folder, "die")):
+        os.kill(os.getpid(), signal.SIGKILL)
+    print(json.dumps({"must_change": request["must_change"]}))
+elif request["operation"] == "verify":
+    password, must_change = people[account]
+    right = "must_change" if must_change else "accepted"
+    print(json.dumps({"verdict": right if password == request["password"] else "rejected"}))
+else:
+    sys.exit(64)
+"#;
+
+fn house_with_program() -> House {
+    let house = House::new(&Settings {
+        configuration: &format!(
+            "{SHORT_PASSWORDS}[[target]]\nname = \"erp\"\nkind = \"command\"\nprogram = [\"./erp\"]\n\
+             can = [\"reset\", \"verify\"]\n"
+        ),
+        ..Settings::default()
+    });
+    let program = house.path().join("erp");
+    fs::write(&program, PROGRAM).expect("written");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("set");
+    fs::write(
+        house.path().join("passwords.json"),
+        format!("{{\"anna.erp\": [\"{OLD}\", false]}}"),
+    )
+    .expect("written");
+    fs::write(
+        house.path().join("more.csv"),
+        "login,account.erp\nanna.berger,anna.erp\n",
+    )
+    .expect("written");
+    let imported = house.run(&["user", "import", "more.csv"]);
+    assert!(imported.status.success(), "{}", said(&imported));
+    house
+}
+
+#[test]
+fn a_call_resets_by_a_program_of_the_company() {
+    let house = house_with_program();
+    let tested = house.run(&["target", "test", "erp"]);
+    assert!(
+        tested.status.success() && said(&tested).contains("erp: ok: run "),
+        "{}",
+        said(&tested)
+    );
+    let server = house.serve();
+    let mut caller = Caller::dial(&server);
+    caller.verify();
+    caller.press("1");
+    caller.hear("password.lead_in");
+    let password = caller.hear_password();
+    caller.press("4");
+    caller.hear("reset.everywhere");
+    caller.hang_up();
+    server.stop();
+    assert_eq!(verdict(&house, "erp", "anna.erp", OLD), Verdict::Rejected);
+    assert_eq!(
+        verdict(&house, "erp", "anna.erp", &password),
+        Verdict::AcceptedMustChange
+    );
+}
+
+#[test]
+fn a_program_that_dies_after_the_effect_is_found_out_before_anybody_is_told() {
+    let house = house_with_program();
+    fs::write(house.path().join("die"), "").expect("written");
+    let server = house.serve();
+    let mut caller = Caller::dial(&server);
+    caller.verify();
+    caller.press("1");
+    caller.hear("password.lead_in");
+    let password = caller.hear_password();
+    caller.press("4");
+    caller.hear("reset.everywhere");
+    caller.hang_up();
+    server.stop();
+    assert_eq!(
+        verdict(&house, "erp", "anna.erp", &password),
+        Verdict::AcceptedMustChange
+    );
+    let mut database = Database::open(&house.path().join("data/passline.db"));
+    let proof = "select proof from reset_outcomes join accounts on accounts.id = account_id where target = 'erp'";
+    assert_eq!(database.value(proof), "check");
 }

@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 use crate::checked_toml::Table;
+use crate::integration::target::command::CommandConfig;
 use crate::integration::target::embedded::Rules;
 use crate::integration::target::ldap::{ActiveDirectoryConfig, DirectoryConfig};
 use crate::integration::target::ssh::SshConfig;
 
+mod command;
 mod embedded;
 mod ldap;
 mod ssh;
@@ -35,6 +37,8 @@ pub enum TargetKind {
     Ldap(DirectoryConfig),
     /// A Linux or Unix host.
     Ssh(SshConfig),
+    /// A program of the company's own.
+    Command(CommandConfig),
 }
 
 impl TargetKind {
@@ -46,6 +50,7 @@ impl TargetKind {
             Self::ActiveDirectory(_) => "active_directory",
             Self::Ldap(_) => "ldap",
             Self::Ssh(_) => "ssh",
+            Self::Command(_) => "command",
         }
     }
 
@@ -57,11 +62,12 @@ impl TargetKind {
             Self::ActiveDirectory(config) => Some(&config.servers.bind),
             Self::Ldap(config) => Some(&config.servers.bind),
             Self::Ssh(config) => Some(&config.user),
+            Self::Command(config) => config.user.as_deref(),
         }
     }
 }
 
-const KINDS: &str = "the kind of system: \"active_directory\", \"ldap\", \"ssh\" or \"embedded\"";
+const KINDS: &str = "the kind of system: \"active_directory\", \"ldap\", \"ssh\", \"command\" or \"embedded\"";
 
 /// `path` makes paths of the file absolute.
 pub(super) fn read(root: &mut Table<'_, '_>, path: &dyn Fn(PathBuf) -> PathBuf) -> Vec<TargetConfig> {
@@ -102,6 +108,7 @@ fn one(table: &mut Table<'_, '_>, path: &dyn Fn(PathBuf) -> PathBuf) -> Option<T
         "embedded" => TargetKind::Embedded(embedded::read(table)),
         "active_directory" => TargetKind::ActiveDirectory(ldap::active_directory(table, called, path)),
         "ldap" => TargetKind::Ldap(ldap::directory(table, called, path)),
+        "command" => TargetKind::Command(command::read(table, called, path)),
         "ssh" => TargetKind::Ssh(ssh::read(table, called)),
         other => {
             table.mistake("kind", format!("{other:?} is not known; give {KINDS}"));

@@ -13,6 +13,7 @@ use std::pin::Pin;
 use crate::identity::policy::Policy;
 use crate::secret::Secret;
 
+pub mod command;
 pub mod embedded;
 mod error;
 #[cfg(test)]
