@@ -9,6 +9,7 @@ use crate::integration::target::Target;
 use crate::integration::target::command::Command;
 use crate::integration::target::embedded::Directories;
 use crate::integration::target::ldap::{ActiveDirectory, Directory};
+use crate::integration::target::rest::Rest;
 use crate::integration::target::ssh::SshHost;
 use crate::secret::Secret;
 
@@ -25,6 +26,7 @@ pub(super) fn of(
             Arc::new(ActiveDirectory::new(config.clone(), credential).with_context(named)?)
         }
         TargetKind::Ldap(config) => Arc::new(Directory::new(config.clone(), credential).with_context(named)?),
+        TargetKind::Rest(config) => Arc::new(Rest::new((**config).clone(), credential).with_context(named)?),
         TargetKind::Command(config) => Arc::new(Command::new(config.clone(), credential)),
         TargetKind::Ssh(config) => Arc::new(SshHost::new(config.clone(), credential)),
     })

@@ -9,6 +9,7 @@ use anyhow::{Context as _, bail};
 use super::{ConfigArgs, output, runtime};
 use crate::app::backstage::{self, Backstage};
 use crate::config::{Config, TargetConfig};
+use crate::integration::target::rest::{Description, SHIPPED};
 use crate::integration::target::{Capabilities, TargetError};
 use crate::secret::Secret;
 
@@ -53,6 +54,12 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Print how Passline talks to a system with an API: what `api` in the configuration names, as the beginning of a
+    /// description of your own.
+    Api {
+        /// Which one; their names if none is given.
+        name: Option<String>,
+    },
     /// Keep the password or key that Passline signs in with, encrypted in the database; asks for it without showing it. A
     /// private key comes by `--stdin`.
     ///
@@ -71,6 +78,9 @@ enum Command {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if let Command::Api { name } = &args.command {
+        return api(name.as_deref());
+    }
     let config = super::load_config(&args.config)?;
     runtime()?.block_on(async {
         let backstage = backstage::open(&config).await?;
@@ -79,9 +89,24 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             Command::Test { name, account, json } => {
                 test(&backstage, &config, name.as_deref(), account.as_deref(), *json).await
             }
+            Command::Api { name } => api(name.as_deref()),
             Command::Credential { name, stdin, remove } => credential(&backstage, &config, name, *stdin, *remove).await,
         }
     })
+}
+
+/// Needs no configuration.
+fn api(name: Option<&str>) -> anyhow::Result<ExitCode> {
+    let names = || SHIPPED.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+    match name {
+        Some(name) => {
+            let text =
+                Description::shipped(name).with_context(|| format!("{name:?} is not known; there are {}", names()))?;
+            output::line(text.trim_end());
+        }
+        None => SHIPPED.iter().for_each(|(name, _)| output::line(name)),
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn find<'a>(config: &'a Config, name: &str) -> anyhow::Result<&'a TargetConfig> {

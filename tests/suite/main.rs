@@ -15,5 +15,6 @@ mod stolen_audio;
 mod support;
 mod targets;
 mod targets_ldap;
+mod targets_rest;
 mod targets_ssh;
 mod torture;

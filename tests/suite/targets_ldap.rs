@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 
 use passline::integration::target::ldap::{
     ActiveDirectory, ActiveDirectoryConfig, Directory, DirectoryConfig, Near, PasswordMethod, ServersConfig,
-    ServersError,
 };
-use passline::integration::target::{Expiry, Refusal, Target, TargetError, Verdict};
+use passline::integration::target::{Expiry, Refusal, Target, TargetError, TlsError, Verdict};
 use passline::secret::Secret;
 
 use crate::support::backend::{Backend, Fault, Wire, openldap, openldap_person, samba, samba_person, samba_tool};
@@ -294,7 +293,7 @@ mod active_directory {
         let mut missing = config(&[url()], samba().value("SERVICE"));
         missing.servers.ca = Some(PathBuf::from("/nowhere/ca.pem"));
         let error = ActiveDirectory::new(missing, Some(secret("x"))).expect_err("no file");
-        assert!(matches!(error, ServersError::Ca { .. }), "{error}");
+        assert!(matches!(error, TlsError::Ca { .. }), "{error}");
     }
 
     #[test]

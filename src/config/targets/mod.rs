@@ -6,11 +6,13 @@ use crate::checked_toml::Table;
 use crate::integration::target::command::CommandConfig;
 use crate::integration::target::embedded::Rules;
 use crate::integration::target::ldap::{ActiveDirectoryConfig, DirectoryConfig};
+use crate::integration::target::rest::RestConfig;
 use crate::integration::target::ssh::SshConfig;
 
 mod command;
 mod embedded;
 mod ldap;
+mod rest;
 mod ssh;
 
 /// One target system.
@@ -37,6 +39,8 @@ pub enum TargetKind {
     Ldap(DirectoryConfig),
     /// A Linux or Unix host.
     Ssh(SshConfig),
+    /// Something with an API over HTTP.
+    Rest(Box<RestConfig>),
     /// A program of the company's own.
     Command(CommandConfig),
 }
@@ -51,6 +55,7 @@ impl TargetKind {
             Self::Ldap(_) => "ldap",
             Self::Ssh(_) => "ssh",
             Self::Command(_) => "command",
+            Self::Rest(_) => "rest",
         }
     }
 
@@ -63,11 +68,13 @@ impl TargetKind {
             Self::Ldap(config) => Some(&config.servers.bind),
             Self::Ssh(config) => Some(&config.user),
             Self::Command(config) => config.user.as_deref(),
+            Self::Rest(config) => Some(&config.user),
         }
     }
 }
 
-const KINDS: &str = "the kind of system: \"active_directory\", \"ldap\", \"ssh\", \"command\" or \"embedded\"";
+const KINDS: &str =
+    "the kind of system: \"active_directory\", \"ldap\", \"ssh\", \"rest\", \"command\" or \"embedded\"";
 
 /// `path` makes paths of the file absolute.
 pub(super) fn read(root: &mut Table<'_, '_>, path: &dyn Fn(PathBuf) -> PathBuf) -> Vec<TargetConfig> {
@@ -109,6 +116,7 @@ fn one(table: &mut Table<'_, '_>, path: &dyn Fn(PathBuf) -> PathBuf) -> Option<T
         "active_directory" => TargetKind::ActiveDirectory(ldap::active_directory(table, called, path)),
         "ldap" => TargetKind::Ldap(ldap::directory(table, called, path)),
         "command" => TargetKind::Command(command::read(table, called, path)),
+        "rest" => TargetKind::Rest(Box::new(rest::read(table, called, path)?)),
         "ssh" => TargetKind::Ssh(ssh::read(table, called)),
         other => {
             table.mistake("kind", format!("{other:?} is not known; give {KINDS}"));

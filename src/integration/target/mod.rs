@@ -19,9 +19,12 @@ mod error;
 #[cfg(test)]
 pub(crate) mod faulty;
 pub mod ldap;
+pub mod rest;
 pub mod ssh;
+mod tls;
 
 pub use error::{Refusal, TargetError};
+pub use tls::TlsError;
 
 /// The answer of a target, some time from now.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, TargetError>> + Send + 'a>>;
@@ -91,6 +94,9 @@ impl PasswordMarker {
     /// What Active Directory shows of every password that must be changed, whichever it is.
     const EXPIRED: &str = "expired";
 
+    /// How a position begins that says nothing by having stayed.
+    const LAGGING: &str = "lagging ";
+
     /// A position.
     #[must_use]
     pub fn new(position: String) -> Self {
@@ -101,6 +107,12 @@ impl PasswordMarker {
     #[must_use]
     pub fn expired() -> Self {
         Self(Self::EXPIRED.to_owned())
+    }
+
+    /// A position that the system may show for a while after it has moved.
+    #[must_use]
+    pub fn lagging(position: String) -> Self {
+        Self(format!("{}{position}", Self::LAGGING))
     }
 
     /// For the database.
@@ -114,6 +126,7 @@ impl PasswordMarker {
     pub fn has_moved_since(&self, before: &str) -> Option<bool> {
         match (before, self.0.as_str()) {
             (Self::EXPIRED, Self::EXPIRED) => None,
+            (before, now) if before == now && now.starts_with(Self::LAGGING) => None,
             (before, now) => Some(before != now),
         }
     }

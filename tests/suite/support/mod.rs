@@ -3,7 +3,9 @@
 pub(crate) mod backend;
 pub(crate) mod baresip;
 pub(crate) mod caller;
+pub(crate) mod contract;
 pub(crate) mod database;
+pub(crate) mod jwt;
 pub(crate) mod network;
 pub(crate) mod plain_caller;
 #[path = "../../../src/telephony/sip/endpoint/tests/second_opinion.rs"]

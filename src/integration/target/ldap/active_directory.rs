@@ -8,11 +8,11 @@ use ldap3::{Mod, Scope, SearchEntry, ldap_escape};
 
 use super::super::error::Errors;
 use super::super::{
-    AccountState, Answer, Capabilities, Check, Expiry, PasswordMarker, Refusal, Target, TargetError, Verdict,
+    AccountState, Answer, Capabilities, Check, Expiry, PasswordMarker, Refusal, Target, TargetError, TlsError, Verdict,
 };
 use super::codes;
 use super::reply::Reply;
-use super::servers::{Sent, Servers, ServersConfig, ServersError, Session, replace, shown, value};
+use super::servers::{Sent, Servers, ServersConfig, Session, replace, shown, value};
 use crate::identity::policy::Policy;
 use crate::secret::Secret;
 
@@ -119,7 +119,7 @@ impl ActiveDirectory {
     ///
     /// # Errors
     /// When the certificates cannot be read.
-    pub fn new(config: ActiveDirectoryConfig, credential: Option<Secret>) -> Result<Self, ServersError> {
+    pub fn new(config: ActiveDirectoryConfig, credential: Option<Secret>) -> Result<Self, TlsError> {
         Ok(Self {
             servers: Servers::new(config.servers.clone(), credential)?,
             config,

@@ -20,7 +20,7 @@ use thiserror::Error;
 
 pub use active_directory::{ActiveDirectory, ActiveDirectoryConfig, Near};
 pub use directory::{Directory, DirectoryConfig, PasswordMethod};
-pub use servers::{ServersConfig, ServersError};
+pub use servers::ServersConfig;
 
 /// A text that is no filter in parentheses (RFC 4515).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

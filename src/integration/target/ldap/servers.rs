@@ -1,19 +1,17 @@
 //! Which server is asked, and the connection to it.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ldap3::controls::RawControl;
 use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapError, LdapResult, Mod, Scope, SearchEntry};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::super::Check;
+use super::super::{Check, TlsError, tls};
 use crate::secret::Secret;
 
 /// How long a server that did not answer is asked last.
@@ -47,25 +45,6 @@ impl ServersConfig {
     pub const CONNECT: Duration = Duration::from_millis(1_500);
 }
 
-/// The certificates cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ServersError {
-    /// The file cannot be read.
-    #[error("cannot read the certificates in {path}: {reason}")]
-    Ca {
-        /// Which file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The file has none.
-    #[error("no certificate in {path}; it must hold the PEM text of the authority that signs the server's certificate")]
-    NoCa {
-        /// Which file.
-        path: PathBuf,
-    },
-}
-
 /// The servers of one directory, and which of them to ask first.
 pub(super) struct Servers {
     config: ServersConfig,
@@ -91,9 +70,9 @@ pub(super) enum Sent {
 }
 
 impl Servers {
-    pub(super) fn new(config: ServersConfig, credential: Option<Secret>) -> Result<Self, ServersError> {
+    pub(super) fn new(config: ServersConfig, credential: Option<Secret>) -> Result<Self, TlsError> {
         Ok(Self {
-            tls: Arc::new(tls(config.ca.as_deref())?),
+            tls: Arc::new(tls::client(config.ca.as_deref())?),
             config,
             credential,
             failed: Mutex::default(),
@@ -220,34 +199,6 @@ fn remedy(reason: &str) -> &'static str {
     } else {
         ""
     }
-}
-
-fn tls(ca: Option<&Path>) -> Result<ClientConfig, ServersError> {
-    let mut roots = RootCertStore::empty();
-    match ca {
-        Some(path) => {
-            let failed = |reason: String| ServersError::Ca {
-                path: path.to_owned(),
-                reason,
-            };
-            let certificates = CertificateDer::pem_file_iter(path).map_err(|error| failed(error.to_string()))?;
-            for certificate in certificates {
-                let certificate = certificate.map_err(|error| failed(error.to_string()))?;
-                roots.add(certificate).map_err(|error| failed(error.to_string()))?;
-            }
-            if roots.is_empty() {
-                return Err(ServersError::NoCa { path: path.to_owned() });
-            }
-        }
-        // Some that cannot be read do not spoil the others; with none at all, no server is believed, and says so.
-        None => drop(roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs)),
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    Ok(ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("the versions of the library's own choice go with its own provider")
-        .with_root_certificates(roots)
-        .with_no_client_auth())
 }
 
 /// One connection.
