@@ -10,6 +10,7 @@ use crate::integration::target::command::Command;
 use crate::integration::target::embedded::Directories;
 use crate::integration::target::ldap::{ActiveDirectory, Directory};
 use crate::integration::target::rest::Rest;
+use crate::integration::target::sql::Postgresql;
 use crate::integration::target::ssh::SshHost;
 use crate::secret::Secret;
 
@@ -29,5 +30,6 @@ pub(super) fn of(
         TargetKind::Rest(config) => Arc::new(Rest::new((**config).clone(), credential).with_context(named)?),
         TargetKind::Command(config) => Arc::new(Command::new(config.clone(), credential)),
         TargetKind::Ssh(config) => Arc::new(SshHost::new(config.clone(), credential)),
+        TargetKind::Postgresql(config) => Arc::new(Postgresql::new(config.clone(), credential).with_context(named)?),
     })
 }

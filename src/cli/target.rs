@@ -41,7 +41,7 @@ enum Command {
     /// Say what works and what right is missing, without changing anything.
     ///
     /// Signs in on every server. With --account, finds that account and tries the rights on it: Active Directory is offered
-    /// what can be no password, an LDAP server is asked to rehearse the change.
+    /// what can be no password, the other servers are asked to rehearse the change.
     ///
     /// Exit code 1 if something is missing.
     Test {

@@ -16,5 +16,6 @@ mod support;
 mod targets;
 mod targets_ldap;
 mod targets_rest;
+mod targets_sql;
 mod targets_ssh;
 mod torture;

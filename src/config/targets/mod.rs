@@ -7,12 +7,14 @@ use crate::integration::target::command::CommandConfig;
 use crate::integration::target::embedded::Rules;
 use crate::integration::target::ldap::{ActiveDirectoryConfig, DirectoryConfig};
 use crate::integration::target::rest::RestConfig;
+use crate::integration::target::sql::PostgresqlConfig;
 use crate::integration::target::ssh::SshConfig;
 
 mod command;
 mod embedded;
 mod ldap;
 mod rest;
+mod sql;
 mod ssh;
 
 /// One target system.
@@ -43,6 +45,8 @@ pub enum TargetKind {
     Rest(Box<RestConfig>),
     /// A program of the company's own.
     Command(CommandConfig),
+    /// PostgreSQL.
+    Postgresql(PostgresqlConfig),
 }
 
 impl TargetKind {
@@ -56,6 +60,7 @@ impl TargetKind {
             Self::Ssh(_) => "ssh",
             Self::Command(_) => "command",
             Self::Rest(_) => "rest",
+            Self::Postgresql(_) => "postgresql",
         }
     }
 
@@ -69,12 +74,12 @@ impl TargetKind {
             Self::Ssh(config) => Some(&config.user),
             Self::Command(config) => config.user.as_deref(),
             Self::Rest(config) => Some(&config.user),
+            Self::Postgresql(config) => Some(&config.server.user),
         }
     }
 }
 
-const KINDS: &str =
-    "the kind of system: \"active_directory\", \"ldap\", \"ssh\", \"rest\", \"command\" or \"embedded\"";
+const KINDS: &str = "the kind of system: \"active_directory\", \"ldap\", \"ssh\", \"postgresql\", \"rest\", \"command\" or \"embedded\"";
 
 /// `path` makes paths of the file absolute.
 pub(super) fn read(root: &mut Table<'_, '_>, path: &dyn Fn(PathBuf) -> PathBuf) -> Vec<TargetConfig> {
@@ -118,6 +123,7 @@ fn one(table: &mut Table<'_, '_>, path: &dyn Fn(PathBuf) -> PathBuf) -> Option<T
         "command" => TargetKind::Command(command::read(table, called, path)),
         "rest" => TargetKind::Rest(Box::new(rest::read(table, called, path)?)),
         "ssh" => TargetKind::Ssh(ssh::read(table, called)),
+        "postgresql" => TargetKind::Postgresql(sql::postgresql(table, called, path)),
         other => {
             table.mistake("kind", format!("{other:?} is not known; give {KINDS}"));
             return None;

@@ -20,6 +20,7 @@ mod error;
 pub(crate) mod faulty;
 pub mod ldap;
 pub mod rest;
+pub mod sql;
 pub mod ssh;
 mod tls;
 

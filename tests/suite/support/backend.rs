@@ -90,6 +90,30 @@ pub(crate) fn openldap() -> &'static Backend {
     BACKEND.get_or_init(|| Backend::start("openldap.sh"))
 }
 
+/// A PostgreSQL server.
+pub(crate) fn postgresql() -> &'static Backend {
+    static BACKEND: OnceLock<Backend> = OnceLock::new();
+    BACKEND.get_or_init(|| Backend::start("postgresql.sh"))
+}
+
+/// Runs statements on the PostgreSQL server as its superuser; what they answer, without ornament.
+pub(crate) fn psql(statements: &str) -> String {
+    let mut command = Command::new("psql");
+    command.args(["-qtAX", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", "postgres"]);
+    command.args(["-h", postgresql().value("SOCKET"), "-p", postgresql().value("PORT")]);
+    said(command.args(["-c", statements]))
+}
+
+fn said(command: &mut Command) -> String {
+    let output = command.output().expect("a client");
+    assert!(
+        output.status.success(),
+        "{command:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).expect("text").trim().to_owned()
+}
+
 /// Runs `samba-tool` on the data of the domain controller.
 pub(crate) fn samba_tool(arguments: &[&str]) {
     let folder = samba().folder();
