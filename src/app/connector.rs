@@ -10,7 +10,7 @@ use crate::integration::target::command::Command;
 use crate::integration::target::embedded::Directories;
 use crate::integration::target::ldap::{ActiveDirectory, Directory};
 use crate::integration::target::rest::Rest;
-use crate::integration::target::sql::Postgresql;
+use crate::integration::target::sql::{Mysql, Postgresql};
 use crate::integration::target::ssh::SshHost;
 use crate::secret::Secret;
 
@@ -31,5 +31,6 @@ pub(super) fn of(
         TargetKind::Command(config) => Arc::new(Command::new(config.clone(), credential)),
         TargetKind::Ssh(config) => Arc::new(SshHost::new(config.clone(), credential)),
         TargetKind::Postgresql(config) => Arc::new(Postgresql::new(config.clone(), credential).with_context(named)?),
+        TargetKind::Mysql(config) => Arc::new(Mysql::new(config.clone(), credential).with_context(named)?),
     })
 }

@@ -320,7 +320,8 @@ mod tests {
                                  host_keys = ['ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl']\n\
                                  [[target]]\nname = 'erp'\nkind = 'command'\nprogram = ['reset-erp']\n\
                                  [[target]]\nname = 'sso'\nkind = 'rest'\napi = 'scim'\nurl = 'https://id'\nuser = 'p'\n\
-                                 [[target]]\nname = 'database'\nkind = 'postgresql'\nhost = 'db1'\nuser = 'svc'\n";
+                                 [[target]]\nname = 'database'\nkind = 'postgresql'\nhost = 'db1'\nuser = 'svc'\n\
+                                 [[target]]\nname = 'shop'\nkind = 'mysql'\nhost = 'db2'\nuser = 'svc'\n";
 
     const DOCUMENT: &str = include_str!("../../docs/CONFIGURATION.md");
 

@@ -1,4 +1,4 @@
-//! Connectors of database servers against a real one: PostgreSQL.
+//! Connectors of database servers against real ones: PostgreSQL and MariaDB.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -7,12 +7,16 @@ use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use passline::integration::target::sql::{Address, CaError, Postgresql, PostgresqlConfig, ServerConfig, Tls};
+use passline::integration::target::sql::{
+    Address, CaError, Mysql, MysqlConfig, Postgresql, PostgresqlConfig, ServerConfig, Tls,
+};
 use passline::integration::target::{Check, Expiry, Refusal, Target, TargetError, Verdict};
 use passline::secret::Secret;
 
-use crate::support::backend::{Backend, Fault, Wire, openldap, postgresql, psql};
+use crate::support::backend::{Backend, Fault, Wire, mariadb, mariadb_root, postgresql, psql};
 use crate::support::block_on;
+use crate::support::caller::Caller;
+use crate::support::server::{House, Settings};
 
 const OLD: &str = "Start-Pass-1";
 const NEW: &str = "Brand-New-Pass-2";
@@ -368,7 +372,7 @@ mod postgresql_server {
         person("hope", "");
         let mut foreign = config(postgresql().value("SERVICE"));
         foreign.server.tls = Tls::Required {
-            ca: Some(PathBuf::from(openldap().value("CA"))),
+            ca: Some(PathBuf::from(mariadb().value("CA"))),
         };
         let reason = unreachable(reset(&with(foreign), "hope", NEW));
         assert!(reason.contains("`ca` must be the file"), "{reason}");
@@ -437,5 +441,426 @@ mod postgresql_server {
         let mut config = config(postgresql().value("SERVICE"));
         config.server.address = tcp("localhost", wire.address.port());
         lose_an_answer(&wire, &with(config), "ines");
+    }
+}
+
+mod mariadb_server {
+    use super::*;
+
+    fn config(user: &str) -> MysqlConfig {
+        MysqlConfig {
+            name: "shop".to_owned(),
+            server: server(mariadb(), user),
+            account_host: "%".to_owned(),
+        }
+    }
+
+    fn with(config: MysqlConfig) -> Mysql {
+        let credential = secret(mariadb().value("SERVICE_PASSWORD"));
+        Mysql::new(config, Some(credential)).expect("certificates")
+    }
+
+    /// With the least rights.
+    fn service() -> Mysql {
+        with(config(mariadb().value("SERVICE")))
+    }
+
+    fn quoted(name: &str) -> String {
+        format!("'{}'", name.replace('\\', "\\\\").replace('\'', "''"))
+    }
+
+    /// An account of its own for each test.
+    fn person(name: &str) {
+        mariadb_root(&format!("create user {}@'%' identified by '{OLD}'", quoted(name)));
+    }
+
+    fn expiring(target: &dyn Target, account: &str, password: &str) -> Result<Expiry, TargetError> {
+        block_on(target.reset(account, &secret(password), Expiry::AtNextSignIn))
+    }
+
+    #[test]
+    fn a_reset_replaces_the_password_and_no_log_shows_it() {
+        let secret_password = "Never-In-Any-Log-4712";
+        person("ada");
+        let target = service();
+        assert_eq!(verify(&target, "ada", OLD), Verdict::Accepted);
+        assert_eq!(reset(&target, "ada", secret_password), Ok(Expiry::Keep));
+        assert_eq!(verify(&target, "ada", OLD), Verdict::Rejected);
+        assert_eq!(verify(&target, "ada", secret_password), Verdict::Accepted);
+        assert_eq!(
+            verify(&target, "ada@%", secret_password),
+            Verdict::Accepted,
+            "by its whole name"
+        );
+        assert_eq!(verify(&target, "ada", ""), Verdict::Rejected);
+        let kept = mariadb_root(
+            "select json_value(Priv, '$.authentication_string') from mysql.global_priv where User = 'ada'",
+        );
+        let logs = Path::new(mariadb().value("LOGS"));
+        assert!(
+            is_in_a_log(&logs.join("general.log"), &kept),
+            "the statement is in the log"
+        );
+        assert!(!is_in_a_log(logs, secret_password));
+    }
+
+    #[test]
+    fn a_password_may_be_one_that_must_be_changed() {
+        person("bea");
+        let target = service();
+        let before = block_on(target.state("bea")).expect("a state");
+        assert_eq!(expiring(&target, "bea", NEW), Ok(Expiry::AtNextSignIn));
+        assert_eq!(verify(&target, "bea", OLD), Verdict::Rejected);
+        assert_eq!(verify(&target, "bea", NEW), Verdict::AcceptedMustChange);
+        let after = block_on(target.state("bea")).expect("a state");
+        assert_eq!((before.must_change, after.must_change), (Some(false), Some(true)));
+        let (before, expired) = (before.marker.expect("a marker"), after.marker.expect("a marker"));
+        assert_eq!(expired.has_moved_since(before.as_str()), Some(true));
+        assert_eq!(
+            expired.has_moved_since(expired.as_str()),
+            None,
+            "which of two, nobody can tell"
+        );
+        assert_eq!(reset(&target, "bea", "Third-Pass-3"), Ok(Expiry::Keep));
+        assert_eq!(verify(&target, "bea", "Third-Pass-3"), Verdict::Accepted);
+        block_on(target.expire("bea")).expect("expired");
+        assert_eq!(verify(&target, "bea", "Third-Pass-3"), Verdict::AcceptedMustChange);
+        mariadb_root("set global disconnect_on_expired_password = 1");
+        assert_eq!(verify(&target, "bea", "Third-Pass-3"), Verdict::AcceptedMustChange);
+        mariadb_root("set global disconnect_on_expired_password = 0");
+
+        mariadb_root(&format!(
+            "set timestamp = 1000000000; create user aged@'%' identified by '{OLD}' password expire interval 1 day"
+        ));
+        assert_eq!(block_on(target.state("aged")).expect("a state").must_change, Some(true));
+        assert_eq!(verify(&target, "aged", OLD), Verdict::AcceptedMustChange);
+    }
+
+    #[test]
+    fn wrong_tries_block_an_account_until_a_reset() {
+        person("cleo");
+        let target = service();
+        let block = || {
+            for _ in 0..3 {
+                assert_eq!(verify(&target, "cleo", "Wrong-Pass-9"), Verdict::Rejected);
+            }
+            assert_eq!(verify(&target, "cleo", OLD), Verdict::Barred);
+        };
+        block();
+        block_on(target.unlock("cleo")).expect("unlocked");
+        assert_eq!(verify(&target, "cleo", OLD), Verdict::Accepted);
+        block_on(target.unlock("cleo")).expect("there is nothing to clear, which is no failure");
+        block();
+        assert_eq!(reset(&target, "cleo", NEW), Ok(Expiry::Keep));
+        assert_eq!(verify(&target, "cleo", NEW), Verdict::Accepted);
+    }
+
+    #[test]
+    fn an_account_that_is_locked_is_told_and_left_alone() {
+        person("dora");
+        let target = service();
+        block_on(target.disable("dora")).expect("disabled");
+        let state = block_on(target.state("dora")).expect("a state");
+        assert_eq!((state.disabled, state.locked), (Some(true), None));
+        assert_eq!(refusal(reset(&target, "dora", NEW)), Refusal::Disabled);
+        block_on(target.unlock("dora")).expect("that is another lock");
+        assert_eq!(verify(&target, "dora", OLD), Verdict::Barred);
+        assert_eq!(verify(&target, "dora", NEW), Verdict::Rejected);
+        block_on(target.enable("dora")).expect("enabled");
+        assert_eq!(verify(&target, "dora", OLD), Verdict::Accepted);
+    }
+
+    #[test]
+    fn names_are_taken_as_they_are() {
+        let target = service();
+        for name in AWKWARD {
+            person(name);
+        }
+        for name in AWKWARD {
+            assert_eq!(
+                verify(&target, name, OLD),
+                Verdict::Accepted,
+                "{name}: not by the one before"
+            );
+            assert_eq!(reset(&target, name, NEW), Ok(Expiry::Keep), "{name}");
+            assert_eq!(verify(&target, name, NEW), Verdict::Accepted, "{name}");
+            assert_eq!(problems(&target, name), "", "{name}");
+        }
+        person("nil");
+        for nobody in [
+            "nobody",
+            "",
+            "nil\0",
+            "NIL",
+            "nil ",
+            "%",
+            "ni_",
+            "nil@",
+            "@%",
+            "nil@elsewhere",
+        ] {
+            assert_eq!(
+                refusal(reset(&target, nobody, NEW)),
+                Refusal::NoSuchAccount,
+                "{nobody:?}"
+            );
+            assert_eq!(verify(&target, nobody, NEW), Verdict::Rejected, "{nobody:?}");
+        }
+    }
+
+    #[test]
+    fn an_account_is_a_user_and_a_host() {
+        mariadb_root(&format!(
+            "create user eva@'%' identified by 'Elsewhere-Pass-7', eva@'127.0.0.1' identified by '{OLD}', \
+             eva@'10.9.%' identified by '{OLD}', 'eva@example.com'@'%' identified by '{OLD}'"
+        ));
+        let target = service();
+        assert_eq!(verify(&target, "eva@127.0.0.1", OLD), Verdict::Accepted);
+        assert_eq!(
+            verify(&target, "eva@10.9.%", OLD),
+            Verdict::Accepted,
+            "though not from here"
+        );
+        assert_eq!(
+            verify(&target, "eva", OLD),
+            Verdict::Rejected,
+            "another account of this name takes it from here"
+        );
+        assert_eq!(verify(&target, "eva", "Elsewhere-Pass-7"), Verdict::Accepted);
+        assert_eq!(reset(&target, "eva@10.9.%", NEW), Ok(Expiry::Keep));
+        assert_eq!(verify(&target, "eva@10.9.%", OLD), Verdict::Rejected);
+        assert_eq!(verify(&target, "eva@10.9.%", NEW), Verdict::Accepted);
+        assert_eq!(verify(&target, "eva@127.0.0.1", OLD), Verdict::Accepted, "left alone");
+        assert_eq!(reset(&target, "eva@example.com@%", NEW), Ok(Expiry::Keep));
+        assert_eq!(refusal(reset(&target, "eva@example.com", NEW)), Refusal::NoSuchAccount);
+
+        let list = |after: Option<&str>, limit| block_on(target.list_accounts(after, limit)).expect("a list");
+        assert_eq!(list(Some("eva@"), 2).len(), 2);
+        let all: Vec<String> = list(None, 1_000)
+            .into_iter()
+            .filter(|name| name.starts_with("eva"))
+            .collect();
+        assert_eq!(all, ["eva", "eva@10.9.%", "eva@127.0.0.1", "eva@example.com@%"]);
+        assert_eq!(list(Some("eva"), 2), ["eva@10.9.%", "eva@127.0.0.1"]);
+        assert!(
+            !list(Some("eva@example.com@%"), 10)
+                .iter()
+                .any(|name| name.starts_with("eva"))
+        );
+    }
+
+    #[test]
+    fn whoever_administers_the_server_is_never_reset() {
+        mariadb_root(
+            "create role admins; grant create user on *.* to admins; create role middle; grant admins to middle; \
+             create user root1@'%', root2@'%', root3@'%', root4@'%', root5@'%', root6@'%', root7@'%'; \
+             grant super on *.* to root1@'%'; grant all on *.* to root2@'%'; grant replication slave on *.* to root3@'%'; \
+             grant middle to root4@'%'; grant update on mysql.* to root5@'%'; grant insert on mysql.db to root6@'%'; \
+             grant set user on *.* to root7@'%'",
+        );
+        mariadb_root(&format!(
+            "create user reader@'%' identified by '{OLD}'; grant select, show databases on *.* to reader@'%'; \
+             grant all on shop.* to reader@'%'"
+        ));
+        let target = service();
+        assert_eq!(reset(&target, "reader", NEW), Ok(Expiry::Keep), "administers no server");
+        let own = mariadb().value("SERVICE");
+        for name in [
+            "root@localhost",
+            own,
+            "root1",
+            "root2",
+            "root3",
+            "root4",
+            "root5",
+            "root6",
+            "root7",
+        ] {
+            assert_eq!(refusal(reset(&target, name, NEW)), Refusal::Rights, "{name}");
+            assert_eq!(refusal(block_on(target.disable(name))), Refusal::Rights, "{name}");
+            let tried = block_on(target.verify(name, &secret(OLD)));
+            assert_eq!(refusal(tried), Refusal::Rights, "{name}");
+            assert!(problems(&target, name).contains("never reset"), "{name}");
+        }
+        assert_eq!(
+            refusal(reset(&target, "admins@", NEW)),
+            Refusal::NoSuchAccount,
+            "a role has no password"
+        );
+        let listed = block_on(target.list_accounts(None, 1_000)).expect("a list");
+        for name in [
+            "root@localhost",
+            own,
+            "root1",
+            "root7",
+            "admins",
+            "mariadb.sys@localhost",
+        ] {
+            assert!(!listed.iter().any(|listed| listed == name), "{name}: {listed:?}");
+        }
+    }
+
+    #[test]
+    fn a_password_that_is_not_kept_there_is_left_alone() {
+        mariadb_root("create user fay@'%' identified via unix_socket");
+        mariadb_root(&format!(
+            "create user faye@'%' identified via unix_socket or mysql_native_password using password('{OLD}')"
+        ));
+        let target = service();
+        for name in ["fay", "faye"] {
+            assert_eq!(refusal(reset(&target, name, NEW)), Refusal::Other, "{name}");
+            assert!(problems(&target, name).contains("cannot be reset"), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_test_says_what_is_missing_and_changes_nothing() {
+        person("gwen");
+        assert_eq!(problems(&service(), "gwen"), "");
+        assert_eq!(verify(&service(), "gwen", OLD), Verdict::Accepted);
+        let powerless = with(config("powerless"));
+        assert!(problems(&powerless, "gwen").contains("CREATE USER"));
+        assert_eq!(refusal(reset(&powerless, "gwen", NEW)), Refusal::Rights);
+        let blind = with(config("blind"));
+        assert!(problems(&blind, "gwen").contains("SELECT ON mysql.*"));
+        assert_eq!(refusal(reset(&blind, "gwen", NEW)), Refusal::Rights);
+        assert_eq!(verify(&service(), "gwen", OLD), Verdict::Accepted);
+        assert!(problems(&service(), "nobody").contains("look at `account_host`"));
+    }
+
+    #[test]
+    fn a_certificate_of_somebody_else_or_for_another_host_is_not_believed() {
+        person("hope");
+        let mut foreign = config(mariadb().value("SERVICE"));
+        foreign.server.tls = Tls::Required {
+            ca: Some(PathBuf::from(postgresql().value("CA"))),
+        };
+        let reason = unreachable(reset(&with(foreign), "hope", NEW));
+        assert!(reason.contains("`ca` must be the file"), "{reason}");
+        let mut elsewhere = config(mariadb().value("SERVICE"));
+        elsewhere.server.address = tcp("::ffff:127.0.0.1", port(mariadb()));
+        let reason = unreachable(reset(&with(elsewhere), "hope", NEW));
+        assert!(reason.contains("`host` must be a name"), "{reason}");
+    }
+
+    #[test]
+    fn a_server_without_encryption_hears_nothing() {
+        // Protocol 10; capabilities 0xf7ff and 0x81ff, which lack that of TLS.
+        let hello = b"\x5a\0\0\0\x0a5.5.5-10.11.19-MariaDB\0\x01\0\0\0saltsalt\0\xff\xf7\x2d\x02\0\xff\x81\x15\
+                      \0\0\0\0\0\0\0\0\0\0saltsaltsalt\0mysql_native_password\0";
+        let (port, heard) = plain_server(hello, b"");
+        let mut config = config("passline");
+        config.server.address = tcp("localhost", port);
+        let reason = unreachable(reset(&with(config), "hope", NEW));
+        assert!(reason.contains("does not support TLS; switch TLS on there"), "{reason}");
+        assert_eq!(heard.join().expect("heard"), b"");
+    }
+
+    #[test]
+    fn a_socket_needs_no_certificate() {
+        person("ivy");
+        mariadb_root("create user local@localhost identified by 'Svc-Pass-123'");
+        mariadb_root("grant create user on *.* to local@localhost; grant select on mysql.* to local@localhost");
+        let mut local = config("local");
+        local.server.address = Address::Socket {
+            path: PathBuf::from(mariadb().value("SOCKET")),
+            port: 0,
+        };
+        local.server.tls = Tls::Off;
+        let target = with(local);
+        assert_eq!(reset(&target, "ivy", NEW), Ok(Expiry::Keep));
+        assert_eq!(verify(&target, "ivy", NEW), Verdict::Accepted);
+    }
+
+    #[test]
+    fn a_wrong_password_of_ours_is_told() {
+        person("wrongly");
+        let wrong = Mysql::new(config("wrongly"), Some(secret("Wrong-Pass-9"))).expect("certificates");
+        let reason = unreachable(block_on(wrong.state("anna")));
+        assert!(reason.contains("does not let wrongly sign in: error 1045"), "{reason}");
+        assert!(!reason.contains("Wrong-Pass-9"), "{reason}");
+        assert!(problems(&wrong, "anna").contains("1045"));
+    }
+
+    #[test]
+    fn a_lost_answer_is_unknown_and_a_repetition_does_no_harm() {
+        person("ines");
+        let wire = wire(mariadb());
+        let mut config = config(mariadb().value("SERVICE"));
+        config.server.address = tcp("localhost", wire.address.port());
+        lose_an_answer(&wire, &with(config), "ines");
+    }
+}
+
+/// The sections of both servers; they come after the embedded ones.
+fn sections() -> String {
+    let section = |name: &str, kind: &str, backend: &Backend| {
+        format!(
+            "[[target]]\nname = \"{name}\"\nkind = \"{kind}\"\nhost = \"{}\"\nport = {}\nca = \"{}\"\nuser = \"{}\"\nconnect = \"10s\"\n",
+            backend.value("HOST"),
+            backend.value("PORT"),
+            backend.value("CA"),
+            backend.value("SERVICE")
+        )
+    };
+    "[passwords]\nmin_length = 9\nentropy_bits = 28\n".to_owned()
+        + &section("database", "postgresql", postgresql())
+        + &section("shop", "mysql", mariadb())
+}
+
+fn said(output: &std::process::Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+#[test]
+fn a_call_resets_both_database_servers_with_the_others() {
+    psql(&format!("create role \"anna.sql\" login password '{OLD}'"));
+    mariadb_root(&format!("create user 'anna.sql'@'%' identified by '{OLD}'"));
+    let house = House::new(&Settings {
+        configuration: &sections(),
+        ..Settings::default()
+    });
+    for (target, backend) in [("database", postgresql()), ("shop", mariadb())] {
+        let password = format!("{}\n", backend.value("SERVICE_PASSWORD"));
+        let kept = house.run_with_input(&["target", "credential", target, "--stdin"], &password);
+        assert!(kept.status.success(), "{}", said(&kept));
+        let tested = house.run(&["target", "test", target, "--account", "anna.sql"]);
+        assert!(tested.status.success(), "{}", said(&tested));
+    }
+    let people = "login,account.database,account.shop\nanna.berger,anna.sql,anna.sql\n";
+    fs::write(house.path().join("more.csv"), people).expect("written");
+    let imported = house.run(&["user", "import", "more.csv"]);
+    assert!(imported.status.success(), "{}", said(&imported));
+
+    let server = house.serve();
+    let mut caller = Caller::dial(&server);
+    caller.verify();
+    caller.press("1");
+    caller.hear("password.lead_in");
+    let password = caller.hear_password();
+    caller.press("4");
+    caller.hear("reset.everywhere");
+    caller.hang_up();
+    server.stop();
+
+    let (database, shop) = house.with_backstage(async |backstage, _| {
+        let system = |name: &str| {
+            let mut systems = backstage.targets.iter();
+            systems.find(|system| system.name() == name).expect("configured")
+        };
+        let password = secret(&password);
+        (
+            system("database")
+                .verify("anna.sql", &password)
+                .await
+                .expect("a verdict"),
+            system("shop").verify("anna.sql", &password).await.expect("a verdict"),
+        )
+    });
+    assert_eq!(database, Verdict::Accepted);
+    assert_eq!(shop, Verdict::AcceptedMustChange);
+    let folders = [postgresql().folder(), mariadb().folder(), house.path()];
+    for folder in folders {
+        assert!(!is_in_a_log(folder, &password), "{}", folder.display());
     }
 }

@@ -7,7 +7,7 @@ use crate::integration::target::command::CommandConfig;
 use crate::integration::target::embedded::Rules;
 use crate::integration::target::ldap::{ActiveDirectoryConfig, DirectoryConfig};
 use crate::integration::target::rest::RestConfig;
-use crate::integration::target::sql::PostgresqlConfig;
+use crate::integration::target::sql::{MysqlConfig, PostgresqlConfig};
 use crate::integration::target::ssh::SshConfig;
 
 mod command;
@@ -47,6 +47,8 @@ pub enum TargetKind {
     Command(CommandConfig),
     /// PostgreSQL.
     Postgresql(PostgresqlConfig),
+    /// MariaDB and MySQL.
+    Mysql(MysqlConfig),
 }
 
 impl TargetKind {
@@ -61,6 +63,7 @@ impl TargetKind {
             Self::Command(_) => "command",
             Self::Rest(_) => "rest",
             Self::Postgresql(_) => "postgresql",
+            Self::Mysql(_) => "mysql",
         }
     }
 
@@ -75,11 +78,12 @@ impl TargetKind {
             Self::Command(config) => config.user.as_deref(),
             Self::Rest(config) => Some(&config.user),
             Self::Postgresql(config) => Some(&config.server.user),
+            Self::Mysql(config) => Some(&config.server.user),
         }
     }
 }
 
-const KINDS: &str = "the kind of system: \"active_directory\", \"ldap\", \"ssh\", \"postgresql\", \"rest\", \"command\" or \"embedded\"";
+const KINDS: &str = "the kind of system: \"active_directory\", \"ldap\", \"ssh\", \"postgresql\", \"mysql\", \"rest\", \"command\" or \"embedded\"";
 
 /// `path` makes paths of the file absolute.
 pub(super) fn read(root: &mut Table<'_, '_>, path: &dyn Fn(PathBuf) -> PathBuf) -> Vec<TargetConfig> {
@@ -124,6 +128,7 @@ fn one(table: &mut Table<'_, '_>, path: &dyn Fn(PathBuf) -> PathBuf) -> Option<T
         "rest" => TargetKind::Rest(Box::new(rest::read(table, called, path)?)),
         "ssh" => TargetKind::Ssh(ssh::read(table, called)),
         "postgresql" => TargetKind::Postgresql(sql::postgresql(table, called, path)),
+        "mysql" => TargetKind::Mysql(sql::mysql(table, called, path)),
         other => {
             table.mistake("kind", format!("{other:?} is not known; give {KINDS}"));
             return None;

@@ -1,10 +1,10 @@
-//! `kind = "postgresql"`.
+//! `kind = "postgresql"` and `kind = "mysql"`.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::checked_toml::Table;
-use crate::integration::target::sql::{Address, PostgresqlConfig, ServerConfig, Tls};
+use crate::integration::target::sql::{Address, MysqlConfig, PostgresqlConfig, ServerConfig, Tls};
 
 pub(super) fn postgresql(
     table: &mut Table<'_, '_>,
@@ -16,6 +16,14 @@ pub(super) fn postgresql(
         server: server(table, 5432, path),
         database: not_empty(table, "database", "postgres"),
         members_of: table.optional("members_of"),
+    }
+}
+
+pub(super) fn mysql(table: &mut Table<'_, '_>, name: String, path: &dyn Fn(PathBuf) -> PathBuf) -> MysqlConfig {
+    MysqlConfig {
+        name,
+        server: server(table, 3306, path),
+        account_host: not_empty(table, "account_host", "%"),
     }
 }
 
@@ -115,7 +123,7 @@ mod tests {
         let mistakes = Mistakes::default();
         let document = Document::parse(Path::new("passline.toml"), text, &mistakes);
         let mut table = document.root(&mistakes);
-        let config = postgresql(&mut table, "shop".to_owned(), &|path| Path::new("/etc").join(path));
+        let config = mysql(&mut table, "shop".to_owned(), &|path| Path::new("/etc").join(path));
         table.finish();
         (
             config.server,
@@ -127,7 +135,7 @@ mod tests {
     fn what_is_not_said_is_safe() {
         let (server, mistakes) = read("host = 'db1'\nuser = 'passline'\nca = 'ca.pem'\n");
         assert_eq!(mistakes, Vec::<String>::new());
-        assert_eq!(server.address.to_string(), "db1:5432");
+        assert_eq!(server.address.to_string(), "db1:3306");
         let ca = Some(PathBuf::from("/etc/ca.pem"));
         assert_eq!(server.tls, Tls::Required { ca });
     }
@@ -156,7 +164,7 @@ mod tests {
             ("tls = 'required'", "host: missing"),
             ("host = '/run/mysqld'", "is no name of a host"),
             ("host = 'db1'\nport = 0", "port: 0 is out of range"),
-            ("host = 'db1'\ndatabase = ''", "database: must not be empty"),
+            ("host = 'db1'\naccount_host = ''", "account_host: must not be empty"),
         ] {
             let (_, mistakes) = read(&format!("user = 'x'\n{text}\n"));
             assert!(

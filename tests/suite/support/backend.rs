@@ -96,12 +96,25 @@ pub(crate) fn postgresql() -> &'static Backend {
     BACKEND.get_or_init(|| Backend::start("postgresql.sh"))
 }
 
+/// A MariaDB server.
+pub(crate) fn mariadb() -> &'static Backend {
+    static BACKEND: OnceLock<Backend> = OnceLock::new();
+    BACKEND.get_or_init(|| Backend::start("mariadb.sh"))
+}
+
 /// Runs statements on the PostgreSQL server as its superuser; what they answer, without ornament.
 pub(crate) fn psql(statements: &str) -> String {
     let mut command = Command::new("psql");
     command.args(["-qtAX", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", "postgres"]);
     command.args(["-h", postgresql().value("SOCKET"), "-p", postgresql().value("PORT")]);
     said(command.args(["-c", statements]))
+}
+
+/// Runs statements on the MariaDB server as its superuser; what they answer, without ornament.
+pub(crate) fn mariadb_root(statements: &str) -> String {
+    let mut command = Command::new("mariadb");
+    command.args(["--no-defaults", "-uroot", "-NB", "-S", mariadb().value("SOCKET")]);
+    said(command.args(["-e", statements]))
 }
 
 fn said(command: &mut Command) -> String {

@@ -52,11 +52,11 @@ pub enum Address {
         /// Its port.
         port: u16,
     },
-    /// On this machine: the folder of the socket.
+    /// On this machine. For PostgreSQL the folder of the socket, for MariaDB and MySQL the socket itself.
     Socket {
         /// Where it is.
         path: PathBuf,
-        /// Which one of those in the folder.
+        /// Which one of those in the folder, for PostgreSQL.
         port: u16,
     },
 }
