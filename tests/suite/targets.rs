@@ -10,8 +10,8 @@ use crate::support::backend::{openldap, openldap_person, samba, samba_person};
 use crate::support::caller::Caller;
 use crate::support::database::Database;
 use crate::support::server::{House, Settings};
+use crate::support::target::OLD;
 
-const OLD: &str = "Start-Pass-1";
 const SHORT_PASSWORDS: &str = "[passwords]\nmin_length = 9\nentropy_bits = 28\n";
 
 /// The sections of both directories; they come after the embedded ones.
@@ -82,11 +82,7 @@ fn a_call_resets_active_directory_and_ldap_with_the_others() {
 
     let server = house.serve();
     let mut caller = Caller::dial(&server);
-    caller.verify();
-    caller.press("1");
-    caller.hear("password.lead_in");
-    let password = caller.hear_password();
-    caller.press("4");
+    let password = caller.reset_everything();
     caller.hear("reset.everywhere");
     for _ in 0..5 {
         caller.hear("outcome.reset");
@@ -135,11 +131,7 @@ fn a_directory_that_is_gone_is_told_and_the_others_are_reset() {
     assert!(house.run(&["user", "import", "more.csv"]).status.success());
     let server = house.serve();
     let mut caller = Caller::dial(&server);
-    caller.verify();
-    caller.press("1");
-    caller.hear("password.lead_in");
-    let password = caller.hear_password();
-    caller.press("4");
+    let password = caller.reset_everything();
     caller.hear("outcome.unreachable");
     caller.hang_up();
     server.stop();
@@ -345,11 +337,7 @@ fn a_call_resets_by_a_program_of_the_company() {
     );
     let server = house.serve();
     let mut caller = Caller::dial(&server);
-    caller.verify();
-    caller.press("1");
-    caller.hear("password.lead_in");
-    let password = caller.hear_password();
-    caller.press("4");
+    let password = caller.reset_everything();
     caller.hear("reset.everywhere");
     caller.hang_up();
     server.stop();
@@ -366,11 +354,7 @@ fn a_program_that_dies_after_the_effect_is_found_out_before_anybody_is_told() {
     fs::write(house.path().join("die"), "").expect("written");
     let server = house.serve();
     let mut caller = Caller::dial(&server);
-    caller.verify();
-    caller.press("1");
-    caller.hear("password.lead_in");
-    let password = caller.hear_password();
-    caller.press("4");
+    let password = caller.reset_everything();
     caller.hear("reset.everywhere");
     caller.hang_up();
     server.stop();

@@ -8,41 +8,10 @@ use passline::integration::target::ldap::{
     ActiveDirectory, ActiveDirectoryConfig, Directory, DirectoryConfig, Near, PasswordMethod, ServersConfig,
 };
 use passline::integration::target::{Expiry, Refusal, Target, TargetError, TlsError, Verdict};
-use passline::secret::Secret;
 
 use crate::support::backend::{Backend, Fault, Wire, openldap, openldap_person, samba, samba_person, samba_tool};
 use crate::support::block_on;
-
-const OLD: &str = "Start-Pass-1";
-const NEW: &str = "Brand-New-Pass-2";
-
-fn secret(text: &str) -> Secret {
-    Secret::new(text.to_owned())
-}
-
-fn refusal<T>(answer: Result<T, TargetError>) -> Refusal {
-    match answer {
-        Err(TargetError::Refused { refusal, .. }) => refusal,
-        Err(error) => panic!("no refusal: {error}"),
-        Ok(_) => panic!("no refusal"),
-    }
-}
-
-fn unreachable<T>(answer: Result<T, TargetError>) -> String {
-    match answer {
-        Err(TargetError::Unreachable { reason, .. }) => reason,
-        Err(error) => panic!("not unreachable: {error}"),
-        Ok(_) => panic!("reached"),
-    }
-}
-
-fn verify(target: &dyn Target, account: &str, password: &str) -> Verdict {
-    block_on(target.verify(account, &secret(password))).expect("an answer")
-}
-
-fn reset(target: &dyn Target, account: &str, password: &str, expiry: Expiry) -> Result<Expiry, TargetError> {
-    block_on(target.reset(account, &secret(password), expiry))
-}
+use crate::support::target::{NEW, OLD, refusal, reset, secret, unreachable, verify};
 
 fn servers(backend: &Backend, urls: &[&str], bind: &str) -> ServersConfig {
     ServersConfig {

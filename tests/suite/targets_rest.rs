@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use passline::integration::target::rest::{Description, Rest, RestConfig, is_address};
-use passline::integration::target::{Check, Expiry, Refusal, Target, TargetError, Verdict};
+use passline::integration::target::{Expiry, Refusal, Target, TargetError, Verdict};
 use passline::secret::Secret;
 
 use crate::support::backend::{openldap, samba};
@@ -14,15 +14,10 @@ use crate::support::contract::{CREDENTIAL, Contract, Trouble};
 use crate::support::database::Database;
 use crate::support::jwt;
 use crate::support::server::{House, Settings};
+use crate::support::target::{NEW, OLD, problems, refusal, secret, unreachable, verify};
 
-const OLD: &str = "Start-Pass-1";
-const NEW: &str = "Brand-New-Pass-2";
 const ALL: [&str; 6] = ["keycloak", "entra", "okta", "google", "servicenow", "scim"];
 const ANNA: &str = "anna@example.com";
-
-fn secret(text: &str) -> Secret {
-    Secret::new(text.to_owned())
-}
 
 fn parameters(api: &str, server: &Contract) -> BTreeMap<String, String> {
     let url = server.url();
@@ -74,20 +69,6 @@ fn reset(target: &Rest, account: &str, password: &str) -> Result<Expiry, TargetE
     block_on(target.reset(account, &secret(password), Expiry::AtNextSignIn))
 }
 
-fn refused<T: std::fmt::Debug>(answer: Result<T, TargetError>) -> Refusal {
-    match answer {
-        Err(TargetError::Refused { refusal, .. }) => refusal,
-        other => panic!("no refusal: {other:?}"),
-    }
-}
-
-fn reason<T: std::fmt::Debug>(answer: Result<T, TargetError>) -> String {
-    match answer {
-        Err(TargetError::Unreachable { reason, .. }) => reason,
-        other => panic!("not unreachable: {other:?}"),
-    }
-}
-
 #[test]
 fn a_reset_replaces_the_password_everywhere() {
     for api in ALL {
@@ -126,7 +107,7 @@ fn what_an_account_is_like_is_seen() {
             Some(true),
             "{api}"
         );
-        assert_eq!(refused(reset(&target, ANNA, NEW)), Refusal::Disabled, "{api}");
+        assert_eq!(refusal(reset(&target, ANNA, NEW)), Refusal::Disabled, "{api}");
         assert_eq!(server.shows(ANNA).password, OLD, "{api}: it is left alone");
         block_on(target.enable(ANNA)).expect("enabled");
         assert!(!server.shows(ANNA).disabled, "{api}");
@@ -186,20 +167,20 @@ fn what_is_refused_changes_nothing_and_is_told() {
     for api in ALL {
         let (server, target) = server(api);
         if api != "servicenow" {
-            assert_eq!(refused(reset(&target, ANNA, "short")), Refusal::Policy, "{api}");
+            assert_eq!(refusal(reset(&target, ANNA, "short")), Refusal::Policy, "{api}");
         }
         assert_eq!(
-            refused(reset(&target, "nobody@example.com", NEW)),
+            refusal(reset(&target, "nobody@example.com", NEW)),
             Refusal::NoSuchAccount,
             "{api}"
         );
         if ["entra", "okta", "google", "servicenow"].contains(&api) {
             server.change(ANNA, |person| person.apart = true);
-            assert_eq!(refused(reset(&target, ANNA, NEW)), Refusal::Rights, "{api}");
+            assert_eq!(refusal(reset(&target, ANNA, NEW)), Refusal::Rights, "{api}");
             server.change(ANNA, |person| person.apart = false);
         }
         server.take_rights();
-        assert_eq!(refused(reset(&target, ANNA, NEW)), Refusal::Rights, "{api}");
+        assert_eq!(refusal(reset(&target, ANNA, NEW)), Refusal::Rights, "{api}");
         assert_eq!(server.shows(ANNA).password, OLD, "{api}");
         assert_eq!(server.violations(), Vec::<String>::new(), "{api}");
     }
@@ -220,7 +201,7 @@ fn names_that_would_be_something_else_are_not_sent() {
             "o'neil'",
         ] {
             assert_eq!(
-                refused(reset(&target, name, NEW)),
+                refusal(reset(&target, name, NEW)),
                 Refusal::NoSuchAccount,
                 "{api}: {name:?}"
             );
@@ -229,7 +210,7 @@ fn names_that_would_be_something_else_are_not_sent() {
         // These are names, and stay one part of the address.
         for name in ["anna/../admin", "anna?x=1&y", "anna#1", "anna%2e"] {
             assert_eq!(
-                refused(reset(&target, name, NEW)),
+                refusal(reset(&target, name, NEW)),
                 Refusal::NoSuchAccount,
                 "{api}: {name:?}"
             );
@@ -238,7 +219,7 @@ fn names_that_would_be_something_else_are_not_sent() {
     }
     // A short name finds somebody at Okta, who is another account than the one that was meant.
     let (_server, target) = server("okta");
-    assert_eq!(refused(reset(&target, "anna", NEW)), Refusal::NoSuchAccount);
+    assert_eq!(refusal(reset(&target, "anna", NEW)), Refusal::NoSuchAccount);
 }
 
 /// What is told is what the server has, or *unknown*.
@@ -298,11 +279,6 @@ fn a_token_is_kept_and_renewed_when_it_is_good_no_more() {
     }
 }
 
-fn problems(target: &Rest, account: Option<&str>) -> Vec<Check> {
-    let checks = block_on(target.test(account)).expect("checks");
-    checks.into_iter().filter(|check| check.problem.is_some()).collect()
-}
-
 #[test]
 fn what_is_wrong_with_our_own_account_is_told() {
     for api in ALL {
@@ -311,12 +287,12 @@ fn what_is_wrong_with_our_own_account_is_told() {
         assert_eq!(problems(&target, Some(ANNA)), [], "{api}");
         assert_eq!(problems(&target, Some("nobody@example.com")).len(), 1, "{api}");
         let wrong = Rest::new(config(api, &server), Some(secret("wrong"))).expect("a client");
-        let told = reason(reset(&wrong, ANNA, NEW));
+        let told = unreachable(reset(&wrong, ANNA, NEW));
         assert!(!told.contains("wrong"), "{api}: {told}");
         assert_eq!(problems(&wrong, Some(ANNA)).len(), 1, "{api}");
         let none = Rest::new(config(api, &server), None).expect("a client");
         assert!(
-            reason(reset(&none, ANNA, NEW)).contains("passline target credential"),
+            unreachable(reset(&none, ANNA, NEW)).contains("passline target credential"),
             "{api}"
         );
         assert_eq!(server.shows(ANNA).password, OLD, "{api}");
@@ -338,7 +314,7 @@ fn secrets_go_over_tls_to_whom_is_believed_or_nowhere() {
         ..config("scim", &contract)
     };
     let target = Rest::new(clear, Some(credential("scim"))).expect("a client");
-    let told = reason(reset(&target, ANNA, NEW));
+    let told = unreachable(reset(&target, ANNA, NEW));
     assert!(told.contains("in clear"), "{told}");
 
     // A server with a certificate of its own, whatever it speaks behind that.
@@ -349,7 +325,7 @@ fn secrets_go_over_tls_to_whom_is_believed_or_nowhere() {
             ca: Some(ca.into()),
             ..config("scim", &contract)
         };
-        reason(reset(
+        unreachable(reset(
             &Rest::new(config, Some(credential("scim"))).expect("a client"),
             ANNA,
             NEW,
@@ -375,7 +351,7 @@ fn a_server_that_is_gone_is_unreachable() {
         ..config("scim", &contract)
     };
     let target = Rest::new(nowhere, Some(credential("scim"))).expect("a client");
-    reason(reset(&target, ANNA, NEW));
+    unreachable(reset(&target, ANNA, NEW));
 }
 
 #[test]
@@ -400,17 +376,12 @@ fn a_call_resets_by_an_api_and_finds_out_what_became_of_a_lost_answer() {
     server.trouble(Trouble::DiesAfter);
     let running = house.serve();
     let mut caller = Caller::dial(&running);
-    caller.verify();
-    caller.press("1");
-    caller.hear("password.lead_in");
-    let password = caller.hear_password();
-    caller.press("4");
+    let password = caller.reset_everything();
     caller.hear("reset.everywhere");
     caller.hang_up();
     running.stop();
-    let verdict = |password: &str| block_on(target.verify(ANNA, &secret(password))).expect("a verdict");
-    assert_eq!(verdict(OLD), Verdict::Rejected);
-    assert_eq!(verdict(&password), Verdict::AcceptedMustChange);
+    assert_eq!(verify(&target, ANNA, OLD), Verdict::Rejected);
+    assert_eq!(verify(&target, ANNA, &password), Verdict::AcceptedMustChange);
     let mut database = Database::open(&house.path().join("data/passline.db"));
     let proof = "select proof from reset_outcomes join accounts on accounts.id = account_id where target = 'sso'";
     assert_eq!(database.value(proof), "check");

@@ -8,18 +8,15 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use passline::integration::target::sql::{
-    Address, CaError, Mysql, MysqlConfig, Postgresql, PostgresqlConfig, ServerConfig, Tls,
+    Address, Mysql, MysqlConfig, Postgresql, PostgresqlConfig, ServerConfig, Tls,
 };
-use passline::integration::target::{Check, Expiry, Refusal, Target, TargetError, Verdict};
-use passline::secret::Secret;
+use passline::integration::target::{Check, Expiry, Refusal, Target, TargetError, TlsError, Verdict};
 
 use crate::support::backend::{Backend, Fault, Wire, mariadb, mariadb_root, postgresql, psql};
 use crate::support::block_on;
 use crate::support::caller::Caller;
 use crate::support::server::{House, Settings};
-
-const OLD: &str = "Start-Pass-1";
-const NEW: &str = "Brand-New-Pass-2";
+use crate::support::target::{NEW, OLD, refusal, secret, unreachable, verify};
 
 /// Names that end early, or change what is said, where they are not quoted.
 const AWKWARD: [&str; 6] = [
@@ -30,30 +27,6 @@ const AWKWARD: [&str; 6] = [
     "x'; -- y",
     "Änne \"' ünder",
 ];
-
-fn secret(text: &str) -> Secret {
-    Secret::new(text.to_owned())
-}
-
-fn refusal<T>(answer: Result<T, TargetError>) -> Refusal {
-    match answer {
-        Err(TargetError::Refused { refusal, .. }) => refusal,
-        Err(error) => panic!("no refusal: {error}"),
-        Ok(_) => panic!("no refusal"),
-    }
-}
-
-fn unreachable<T>(answer: Result<T, TargetError>) -> String {
-    match answer {
-        Err(TargetError::Unreachable { reason, .. }) => reason,
-        Err(error) => panic!("not unreachable: {error}"),
-        Ok(_) => panic!("reached"),
-    }
-}
-
-fn verify(target: &dyn Target, account: &str, password: &str) -> Verdict {
-    block_on(target.verify(account, &secret(password))).expect("an answer")
-}
 
 fn reset(target: &dyn Target, account: &str, password: &str) -> Result<Expiry, TargetError> {
     block_on(target.reset(account, &secret(password), Expiry::Keep))
@@ -387,7 +360,7 @@ mod postgresql_server {
                 ca: Some(PathBuf::from(path)),
             };
             let error = Postgresql::new(missing, None).expect_err("no certificate");
-            assert_eq!(matches!(error, CaError::Empty { .. }), is_empty, "{error}");
+            assert_eq!(matches!(error, TlsError::NoCa { .. }), is_empty, "{error}");
         }
     }
 
@@ -834,11 +807,7 @@ fn a_call_resets_both_database_servers_with_the_others() {
 
     let server = house.serve();
     let mut caller = Caller::dial(&server);
-    caller.verify();
-    caller.press("1");
-    caller.hear("password.lead_in");
-    let password = caller.hear_password();
-    caller.press("4");
+    let password = caller.reset_everything();
     caller.hear("reset.everywhere");
     caller.hang_up();
     server.stop();

@@ -5,20 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use passline::integration::target::ssh::{SshConfig, SshHost, SshSignIn};
-use passline::integration::target::{Check, Expiry, Refusal, Target, TargetError, Verdict};
+use passline::integration::target::{Expiry, Refusal, Target, TargetError, Verdict};
 use passline::secret::Secret;
 
 use crate::support::backend::{Fault, Wire, host_person, on_host, sshd};
 use crate::support::block_on;
 use crate::support::caller::Caller;
 use crate::support::server::{House, Settings};
-
-const OLD: &str = "Start-Pass-1";
-const NEW: &str = "Brand-New-Pass-2";
-
-fn secret(text: &str) -> Secret {
-    Secret::new(text.to_owned())
-}
+use crate::support::target::{NEW, OLD, problems, refusal, reset, secret, unreachable, verify};
 
 fn config() -> SshConfig {
     SshConfig {
@@ -45,28 +39,6 @@ fn key() -> Secret {
 
 fn host(config: SshConfig) -> SshHost {
     SshHost::new(config, Some(key()))
-}
-
-fn verify(target: &SshHost, account: &str, password: &str) -> Verdict {
-    block_on(target.verify(account, &secret(password))).expect("an answer")
-}
-
-fn reset(target: &SshHost, account: &str, password: &str, expiry: Expiry) -> Result<Expiry, TargetError> {
-    block_on(target.reset(account, &secret(password), expiry))
-}
-
-fn refused<T: std::fmt::Debug>(answer: Result<T, TargetError>) -> Refusal {
-    match answer {
-        Err(TargetError::Refused { refusal, .. }) => refusal,
-        other => panic!("no refusal: {other:?}"),
-    }
-}
-
-fn unreachable<T: std::fmt::Debug>(answer: Result<T, TargetError>) -> String {
-    match answer {
-        Err(TargetError::Unreachable { reason, .. }) => reason,
-        other => panic!("not unreachable: {other:?}"),
-    }
 }
 
 /// What the host has as the hash of a password.
@@ -153,7 +125,7 @@ fn an_account_that_is_locked_for_good_is_told_and_left_alone() {
     let before = shadow("clara");
     assert_eq!(block_on(target.state("clara")).expect("a state").disabled, Some(true));
     assert_eq!(verify(&target, "clara", OLD), Verdict::Barred);
-    assert_eq!(refused(reset(&target, "clara", NEW, Expiry::Keep)), Refusal::Disabled);
+    assert_eq!(refusal(reset(&target, "clara", NEW, Expiry::Keep)), Refusal::Disabled);
     assert_eq!(shadow("clara"), before);
     block_on(target.enable("clara")).expect("enabled");
     assert_eq!(verify(&target, "clara", OLD), Verdict::Accepted);
@@ -166,20 +138,20 @@ fn root_and_services_and_what_is_no_name_are_left_alone() {
     let before = (shadow("root"), shadow("svc-password"), shadow("dora"));
     for system in ["root", "svc-password", "daemon"] {
         assert_eq!(
-            refused(reset(&target, system, NEW, Expiry::Keep)),
+            refusal(reset(&target, system, NEW, Expiry::Keep)),
             Refusal::Rights,
             "{system}"
         );
-        assert_eq!(refused(block_on(target.disable(system))), Refusal::Rights, "{system}");
+        assert_eq!(refusal(block_on(target.disable(system))), Refusal::Rights, "{system}");
     }
     let uid = on_host(&["id", "-u", "dora"], "");
     for nobody in ["nobody.here", "-S", "dora:x", "dora;id", "dora\nroot", "", uid.trim()] {
         let answer = reset(&target, nobody, NEW, Expiry::Keep);
-        assert_eq!(refused(answer), Refusal::NoSuchAccount, "{nobody:?}");
+        assert_eq!(refusal(answer), Refusal::NoSuchAccount, "{nobody:?}");
     }
     // A second line would be a second user.
     let lines = reset(&target, "dora", "x\nroot:y", Expiry::Keep);
-    assert_eq!(refused(lines), Refusal::Policy);
+    assert_eq!(refusal(lines), Refusal::Policy);
     assert_eq!((shadow("root"), shadow("svc-password"), shadow("dora")), before);
 }
 
@@ -190,7 +162,7 @@ fn another_host_key_is_not_believed() {
         ..config()
     });
     // By its key of RSA it is the same host.
-    assert_eq!(refused(block_on(target.state("nobody.here"))), Refusal::NoSuchAccount);
+    assert_eq!(refusal(block_on(target.state("nobody.here"))), Refusal::NoSuchAccount);
     // Another one of the same kind.
     let other = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
     let target = host(SshConfig {
@@ -237,11 +209,6 @@ fn what_is_wrong_with_our_own_account_is_told() {
     assert_eq!(verify(&by_password(OLD), "elsa", NEW), Verdict::Accepted);
 }
 
-fn problems(target: &SshHost, account: Option<&str>) -> Vec<Check> {
-    let checks = block_on(target.test(account)).expect("checks");
-    checks.into_iter().filter(|check| check.problem.is_some()).collect()
-}
-
 #[test]
 fn a_missing_right_is_told() {
     host_person("frida", OLD);
@@ -250,7 +217,7 @@ fn a_missing_right_is_told() {
         ..config()
     });
     let before = shadow("frida");
-    assert_eq!(refused(reset(&poor, "frida", NEW, Expiry::Keep)), Refusal::Rights);
+    assert_eq!(refusal(reset(&poor, "frida", NEW, Expiry::Keep)), Refusal::Rights);
     let missing = problems(&poor, Some("frida"));
     assert_eq!(missing.len(), 6, "{missing:?}");
     assert!(
@@ -287,7 +254,7 @@ fn a_script_of_the_host_is_enough_and_keeps_administrators_out() {
     for other in ["grete.admin", "daemon", "svc-password"] {
         let before = shadow(other);
         assert_eq!(
-            refused(reset(&target, other, NEW, Expiry::Keep)),
+            refusal(reset(&target, other, NEW, Expiry::Keep)),
             Refusal::Rights,
             "{other}"
         );
@@ -298,7 +265,7 @@ fn a_script_of_the_host_is_enough_and_keeps_administrators_out() {
         user: "svc-script".to_owned(),
         ..config()
     });
-    assert_eq!(refused(reset(&direct, "greta", OLD, Expiry::Keep)), Refusal::Rights);
+    assert_eq!(refusal(reset(&direct, "greta", OLD, Expiry::Keep)), Refusal::Rights);
 }
 
 /// Cut after each number of packets: what is told is what the host has, or *unknown*; and repeating it mends it.
@@ -410,11 +377,7 @@ fn a_call_resets_the_password_of_a_host() {
     assert!(house.run(&["user", "import", "more.csv"]).status.success());
     let server = house.serve();
     let mut caller = Caller::dial(&server);
-    caller.verify();
-    caller.press("1");
-    caller.hear("password.lead_in");
-    let password = caller.hear_password();
-    caller.press("4");
+    let password = caller.reset_everything();
     caller.hear("reset.everywhere");
     caller.hang_up();
     server.stop();

@@ -107,3 +107,8 @@ impl Errors<'_> {
         }
     }
 }
+
+/// Whether a text can be the name of an account. Servers written in C may read `anna` in `anna\0bert`.
+pub(super) fn is_plain(account: &str) -> bool {
+    !account.is_empty() && !account.chars().any(char::is_control)
+}

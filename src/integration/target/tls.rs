@@ -34,17 +34,12 @@ pub(super) fn client(ca: Option<&Path>) -> Result<ClientConfig, TlsError> {
     let mut roots = RootCertStore::empty();
     match ca {
         Some(path) => {
-            let failed = |reason: String| TlsError::Ca {
-                path: path.to_owned(),
-                reason,
-            };
-            let certificates = CertificateDer::pem_file_iter(path).map_err(|error| failed(error.to_string()))?;
-            for certificate in certificates {
-                let certificate = certificate.map_err(|error| failed(error.to_string()))?;
-                roots.add(certificate).map_err(|error| failed(error.to_string()))?;
-            }
-            if roots.is_empty() {
-                return Err(TlsError::NoCa { path: path.to_owned() });
+            for certificate in certificates(path)?.1 {
+                let added = roots.add(certificate);
+                added.map_err(|error| TlsError::Ca {
+                    path: path.to_owned(),
+                    reason: error.to_string(),
+                })?;
             }
         }
         // Some that cannot be read do not spoil the others; with none at all, no server is believed, and says so.
@@ -56,4 +51,22 @@ pub(super) fn client(ca: Option<&Path>) -> Result<ClientConfig, TlsError> {
         .expect("the versions of the library's own choice go with its own provider")
         .with_root_certificates(roots)
         .with_no_client_auth())
+}
+
+/// A file of certificates, as it is and one by one; at least one.
+///
+/// # Errors
+/// [`TlsError`].
+pub(super) fn certificates(path: &Path) -> Result<(Vec<u8>, Vec<CertificateDer<'static>>), TlsError> {
+    let failed = |reason: String| TlsError::Ca {
+        path: path.to_owned(),
+        reason,
+    };
+    let pem = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let all = all.map_err(|error| failed(error.to_string()))?;
+    if all.is_empty() {
+        return Err(TlsError::NoCa { path: path.to_owned() });
+    }
+    Ok((pem, all))
 }

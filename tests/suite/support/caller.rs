@@ -275,6 +275,16 @@ impl Caller {
         self.hear("question.verified");
     }
 
+    /// Verifies, hears a new password and takes it for all systems; what becomes of it is heard next.
+    pub(crate) fn reset_everything(&mut self) -> String {
+        self.verify();
+        self.press("1");
+        self.hear("password.lead_in");
+        let password = self.hear_password();
+        self.press("4");
+        password
+    }
+
     /// Identifies and answers as the first of the sample people, where two questions are asked.
     pub(crate) fn verify_with_two_questions(&mut self) {
         self.hear("identify.ask");

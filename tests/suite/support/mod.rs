@@ -12,6 +12,7 @@ pub(crate) mod plain_caller;
 pub(crate) mod second_opinion;
 pub(crate) mod server;
 pub(crate) mod sipp;
+pub(crate) mod target;
 pub(crate) mod wire;
 
 use std::sync::OnceLock;

@@ -2,7 +2,7 @@
 
 use ldap3::{LdapResult, Scope, SearchEntry};
 
-use super::super::error::Errors;
+use super::super::error::{Errors, is_plain};
 use super::super::{Refusal, TargetError};
 use super::servers::{NoServer, Sent, Session, shown};
 
@@ -44,11 +44,6 @@ impl Reply {
     }
 }
 
-/// Whether a text can be the name of an account. Servers written in C may read `anna` in `anna\0bert`.
-fn is_name(account: &str) -> bool {
-    !account.is_empty() && !account.chars().any(char::is_control)
-}
-
 impl Errors<'_> {
     pub(super) fn no_server(self, NoServer(reason): NoServer) -> TargetError {
         self.unreachable(reason)
@@ -62,7 +57,7 @@ impl Errors<'_> {
         (name, filter): (&str, &str),
         attributes: &[&str],
     ) -> Result<SearchEntry, TargetError> {
-        if !is_name(name) {
+        if !is_plain(name) {
             return Err(self.refused(Refusal::NoSuchAccount));
         }
         let found = session.search(base, Scope::Subtree, filter, attributes, 2).await;

@@ -18,4 +18,4 @@ mod server;
 
 pub use mysql::{Mysql, MysqlConfig};
 pub use postgresql::{Postgresql, PostgresqlConfig};
-pub use server::{Address, CaError, ServerConfig, Tls};
+pub use server::{Address, ServerConfig, Tls};

@@ -6,13 +6,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use sqlx::AssertSqlSafe;
 use sqlx::error::DatabaseError;
 use zeroize::Zeroize as _;
 
-use super::super::{Refusal, TargetError};
+use super::super::{TlsError, tls};
 use crate::secret::Secret;
 
 /// What an operator is told of a target whose credential is missing.
@@ -94,25 +92,6 @@ pub enum Tls {
     Off,
 }
 
-/// The certificates cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum CaError {
-    /// The file cannot be read.
-    #[error("cannot read the certificates in {path}: {reason}")]
-    Unreadable {
-        /// Which file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The file has none.
-    #[error("no certificate in {path}; it must hold the PEM text of the authority that signs the server's certificate")]
-    Empty {
-        /// Which file.
-        path: PathBuf,
-    },
-}
-
 /// One server.
 pub(super) struct Server {
     pub(super) config: ServerConfig,
@@ -122,7 +101,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) fn new(config: ServerConfig, credential: Option<Secret>) -> Result<Self, CaError> {
+    pub(super) fn new(config: ServerConfig, credential: Option<Secret>) -> Result<Self, TlsError> {
         Ok(Self {
             ca: certificates(&config.tls)?,
             config,
@@ -158,24 +137,11 @@ impl fmt::Debug for Server {
     }
 }
 
-fn certificates(tls: &Tls) -> Result<Vec<u8>, CaError> {
-    let Tls::Required { ca: Some(path) } = tls else {
-        return Ok(Vec::new());
-    };
-    let failed = |reason: String| CaError::Unreadable {
-        path: path.clone(),
-        reason,
-    };
-    let pem = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
-    let mut count = 0;
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        certificate.map_err(|error| failed(error.to_string()))?;
-        count += 1;
+fn certificates(tls: &Tls) -> Result<Vec<u8>, TlsError> {
+    match tls {
+        Tls::Required { ca: Some(path) } => tls::certificates(path).map(|(pem, _)| pem),
+        _ => Ok(Vec::new()),
     }
-    if count == 0 {
-        return Err(CaError::Empty { path: path.clone() });
-    }
-    Ok(pem)
 }
 
 /// What to do about the errors of TLS, which speak of certificates to those who know them.
@@ -264,38 +230,6 @@ impl Drop for Statement {
 /// A server's own words, fit for a log.
 pub(super) fn shown(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(200).collect()
-}
-
-/// Whether a text can be the name of an account.
-pub(super) fn is_name(account: &str) -> bool {
-    !account.is_empty() && !account.chars().any(char::is_control)
-}
-
-/// Errors of one target.
-#[derive(Clone, Copy)]
-pub(super) struct Errors<'a>(pub(super) &'a str);
-
-impl Errors<'_> {
-    pub(super) fn refused(self, refusal: Refusal) -> TargetError {
-        TargetError::Refused {
-            target: self.0.to_owned(),
-            refusal,
-        }
-    }
-
-    pub(super) fn unreachable(self, reason: impl Into<String>) -> TargetError {
-        TargetError::Unreachable {
-            target: self.0.to_owned(),
-            reason: reason.into(),
-        }
-    }
-
-    pub(super) fn unknown(self, reason: impl Into<String>) -> TargetError {
-        TargetError::Unknown {
-            target: self.0.to_owned(),
-            reason: reason.into(),
-        }
-    }
 }
 
 #[cfg(test)]

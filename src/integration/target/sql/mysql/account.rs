@@ -5,8 +5,9 @@
 use sqlx::mysql::{MySqlConnection, MySqlRow};
 use sqlx::{Row as _, query};
 
+use super::super::super::error::is_plain;
 use super::super::quote::text;
-use super::super::server::{answer, is_name};
+use super::super::server::answer;
 use super::Failure;
 use super::hash::Plugin;
 
@@ -54,7 +55,7 @@ impl Name {
     /// the end: they would find the account without.
     pub(super) fn parse(account: &str, host: &str) -> Option<Self> {
         let (user, host) = account.rsplit_once('@').unwrap_or((account, host));
-        let is_part = |part: &str| is_name(part) && !part.ends_with(' ');
+        let is_part = |part: &str| is_plain(part) && !part.ends_with(' ');
         (is_part(user) && is_part(host)).then(|| Self {
             user: user.to_owned(),
             host: host.to_owned(),

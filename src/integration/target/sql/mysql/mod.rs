@@ -7,11 +7,12 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySq
 use sqlx::{ConnectOptions as _, Row as _, raw_sql};
 use zeroize::Zeroizing;
 
+use super::super::error::Errors;
 use super::super::{
-    AccountState, Answer, Capabilities, Check, Expiry, PasswordMarker, Refusal, Target, TargetError, Verdict,
+    AccountState, Answer, Capabilities, Check, Expiry, PasswordMarker, Refusal, Target, TargetError, TlsError, Verdict,
 };
 use super::quote::text;
-use super::server::{Address, CaError, Errors, Server, ServerConfig, Statement, Tls, answer, close, shown};
+use super::server::{Address, Server, ServerConfig, Statement, Tls, answer, close, shown};
 use crate::secret::Secret;
 use account::{Account, Name, Product};
 use codes::{CANNOT_USER, Outcome, outcome, said, verdict};
@@ -66,7 +67,7 @@ impl Mysql {
     ///
     /// # Errors
     /// When the certificates cannot be read.
-    pub fn new(config: MysqlConfig, credential: Option<Secret>) -> Result<Self, CaError> {
+    pub fn new(config: MysqlConfig, credential: Option<Secret>) -> Result<Self, TlsError> {
         Ok(Self {
             server: Server::new(config.server.clone(), credential)?,
             config,

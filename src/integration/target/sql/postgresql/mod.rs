@@ -6,9 +6,12 @@
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgSslMode};
 use sqlx::{ConnectOptions as _, raw_sql};
 
-use super::super::{AccountState, Answer, Capabilities, Check, Expiry, Refusal, Target, TargetError, Verdict};
+use super::super::error::Errors;
+use super::super::{
+    AccountState, Answer, Capabilities, Check, Expiry, Refusal, Target, TargetError, TlsError, Verdict,
+};
 use super::quote::identifier;
-use super::server::{Address, CaError, Errors, Server, ServerConfig, Statement, Tls, answer, close};
+use super::server::{Address, Server, ServerConfig, Statement, Tls, answer, close};
 use crate::secret::Secret;
 use codes::{Code, Outcome, said};
 use role::Role;
@@ -52,7 +55,7 @@ impl Postgresql {
     ///
     /// # Errors
     /// When the certificates cannot be read.
-    pub fn new(config: PostgresqlConfig, credential: Option<Secret>) -> Result<Self, CaError> {
+    pub fn new(config: PostgresqlConfig, credential: Option<Secret>) -> Result<Self, TlsError> {
         Ok(Self {
             server: Server::new(config.server.clone(), credential)?,
             config,

@@ -3,6 +3,7 @@
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Row as _, query};
 
+use super::super::super::error::is_plain;
 use super::super::server::answer;
 use super::Failure;
 
@@ -84,7 +85,7 @@ impl Role {
 
 /// Whether a role can have this name.
 pub(super) fn is_name(name: &str) -> bool {
-    super::super::server::is_name(name) && name.len() <= MAX_NAME_BYTES
+    is_plain(name) && name.len() <= MAX_NAME_BYTES
 }
 
 /// The role of this name.
