@@ -10,7 +10,7 @@ use super::connector;
 use crate::call::{Label, Labels};
 use crate::config::{Config, KeysSection, TargetKind};
 use crate::identity::event::{Actor, Door, Origin};
-use crate::identity::policy::NoDictionary;
+use crate::identity::policy::WordList;
 use crate::integration::target::embedded::Directories;
 use crate::integration::target::{Refusal, Target, TargetError};
 use crate::secret::Secret;
@@ -94,7 +94,7 @@ pub async fn open(config: &Config) -> anyhow::Result<Backstage> {
         config: config.services.clone(),
         clock: Arc::clone(&clock),
         peppers,
-        dictionary: Arc::new(NoDictionary),
+        dictionary: Arc::new(dictionary(config)),
         entropy: Entropy::from_system(),
     })?;
     for question in &config.questions {
@@ -168,6 +168,12 @@ pub fn command_line() -> Origin {
         session: None,
         user: None,
     }
+}
+
+fn dictionary(config: &Config) -> WordList {
+    let mut words = WordList::common();
+    words.add(WordList::lines(&config.dictionary));
+    words
 }
 
 fn pepper_source(config: &Config) -> KeySource {

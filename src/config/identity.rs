@@ -1,5 +1,6 @@
 //! `[questions]`, `[lockout]`, `[evidence]`, `[passwords]`: the rules about people.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::call::Readback;
@@ -14,7 +15,14 @@ const MINUTE: Duration = Duration::from_secs(60);
 const MAX_NODE: usize = 64;
 const YEAR: Duration = Duration::from_secs(366 * 24 * 3_600);
 
-pub(super) fn read(root: &mut Table<'_, '_>) -> (service::Config, Readback) {
+/// What `[passwords]` says beyond the services' own configuration.
+pub(super) struct Passwords {
+    pub(super) readback: Readback,
+    /// The text of a dictionary of the company's own.
+    pub(super) dictionary: String,
+}
+
+pub(super) fn read(root: &mut Table<'_, '_>, path: &dyn Fn(PathBuf) -> PathBuf) -> (service::Config, Passwords) {
     let mut config = service::Config::default();
     config.node = root.or("node", config.node);
     if !(1..=MAX_NODE).contains(&config.node.len()) {
@@ -55,9 +63,9 @@ pub(super) fn read(root: &mut Table<'_, '_>) -> (service::Config, Readback) {
     config.evidence.lifetime = evidence.duration("lifetime", config.evidence.lifetime, MINUTE..=MINUTE * 60);
     evidence.finish();
     let mut table = root.table("passwords");
-    let readback = passwords(&mut table, &mut config);
+    let passwords = passwords(&mut table, &mut config, path);
     table.finish();
-    (config, readback)
+    (config, passwords)
 }
 
 fn lockout_rules(table: &mut Table<'_, '_>, rules: &mut LockoutConfig) {
@@ -70,7 +78,7 @@ fn lockout_rules(table: &mut Table<'_, '_>, rules: &mut LockoutConfig) {
     rules.hold_after = table.optional("hold_after").or(rules.hold_after);
 }
 
-fn passwords(table: &mut Table<'_, '_>, config: &mut service::Config) -> Readback {
+fn passwords(table: &mut Table<'_, '_>, config: &mut service::Config, path: &dyn Fn(PathBuf) -> PathBuf) -> Passwords {
     let policy = &mut config.policy;
     match table.or("preset", "classic".to_owned()).as_str() {
         "classic" => *policy = Policy::classic(),
@@ -96,9 +104,17 @@ fn passwords(table: &mut Table<'_, '_>, config: &mut service::Config) -> Readbac
     } else {
         Expiry::Keep
     };
-    if table.or("readback", false) {
+    let readback = if table.or("readback", false) {
         Readback::Wanted
     } else {
         Readback::NotWanted
+    };
+    let mut dictionary = String::new();
+    if let Some(file) = table.optional("dictionary").map(path) {
+        match std::fs::read_to_string(&file) {
+            Ok(text) => dictionary = text,
+            Err(error) => table.mistake("dictionary", format!("cannot read {}: {error}", file.display())),
+        }
     }
+    Passwords { readback, dictionary }
 }

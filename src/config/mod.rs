@@ -47,6 +47,8 @@ pub struct Config {
     pub services: service::Config,
     /// Whether callers key the password back before it goes live.
     pub readback: Readback,
+    /// Words of the company that may be no password, one a line; the shipped ones come on top.
+    pub dictionary: String,
     /// What callers may be asked.
     pub questions: Vec<NewQuestion>,
     /// Where passwords live, in the order in which callers hear them.
@@ -96,7 +98,7 @@ pub const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4A
 /// Reads and checks a configuration file.
 ///
 /// # Errors
-/// Every mistake in it. Files that it names (trunks, flows, prompts) are not read here.
+/// Every mistake in it. Folders that it names (trunks, flows, prompts) are not read here.
 pub fn load(file: &Path) -> Result<Config, Vec<Mistake>> {
     match read(file) {
         (Some(config), mistakes) if mistakes.is_empty() => Ok(config),
@@ -154,7 +156,7 @@ fn parse(file: &Path, text: &str, mistakes: &Mistakes) -> Config {
     let mut speech = root.table("speech");
     let (speech_config, language) = speech_section(&mut speech, &data, &path);
     speech.finish();
-    let (services, readback) = identity::read(&mut root);
+    let (services, passwords) = identity::read(&mut root, &path);
     let questions = questions::read(&mut root);
     let targets = targets::read(&mut root, &path);
     let mut keys = root.table("keys");
@@ -181,7 +183,8 @@ fn parse(file: &Path, text: &str, mistakes: &Mistakes) -> Config {
         speech: speech_config,
         language,
         services,
-        readback,
+        readback: passwords.readback,
+        dictionary: passwords.dictionary,
         questions,
         targets,
         keys: keys_section,

@@ -10,6 +10,8 @@
 mod alphabet;
 mod count;
 
+use std::collections::HashMap;
+
 use rand::CryptoRng;
 use serde::Deserialize;
 
@@ -78,7 +80,7 @@ pub enum GeneratorError {
         /// What must be had.
         floor: u8,
     },
-    /// A thousand in a row were refused: the dictionary does not hold what its size says.
+    /// A thousand in a row were refused: the dictionary holds more than it says.
     #[error("no password was found that is not ruled out by the user's data or the dictionary")]
     Exhausted,
 }
@@ -190,7 +192,7 @@ impl<'a> Generator<'a> {
         let all = self.words.count(length);
         let ruled_out = self
             .with_user_data(length, alphabet)
-            .saturating_add(self.in_dictionary(length));
+            .saturating_add(self.in_dictionary(length, alphabet));
         let left = all.saturating_sub(ruled_out);
         // Rounding of the conversion and the logarithm is far below this margin.
         if left == 0 { 0.0 } else { (left as f64).log2() - 1e-9 }
@@ -217,13 +219,22 @@ impl<'a> Generator<'a> {
             .fold(0, u128::saturating_add)
     }
 
-    /// Upper bound: at most three characters of the alphabet look like one.
-    fn in_dictionary(&self, length: usize) -> u128 {
+    /// Upper bound: every way to spell the words of this length in the alphabet, also those without what the policy needs.
+    fn in_dictionary(&self, length: usize, alphabet: &[Member]) -> u128 {
         if !self.policy.forbid_dictionary {
             return 0;
         }
-        let disguises = 3_u128.saturating_pow(u32::try_from(length).unwrap_or(u32::MAX));
-        (self.dictionary.size() as u128).saturating_mul(disguises)
+        let mut spellings: HashMap<char, u128> = HashMap::new();
+        for member in alphabet {
+            for like in likeness(member.c.encode_utf8(&mut [0; 4])).chars() {
+                *spellings.entry(like).or_default() += 1;
+            }
+        }
+        let ways = |c: char| spellings.get(&c).copied().unwrap_or(0);
+        let words = self.dictionary.of_length(length);
+        words
+            .map(|word| word.chars().map(ways).fold(1, u128::saturating_mul))
+            .fold(0, u128::saturating_add)
     }
 }
 
@@ -446,8 +457,8 @@ mod tests {
             fn contains(&self, _likeness: &str) -> bool {
                 true
             }
-            fn size(&self) -> usize {
-                1
+            fn of_length(&self, _length: usize) -> Box<dyn Iterator<Item = &str> + '_> {
+                Box::new(std::iter::empty())
             }
         }
         let (policy, person) = (Policy::classic(), nobody());

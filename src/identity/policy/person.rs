@@ -3,7 +3,7 @@
 //! Compared in their *likeness*: small letters, marks dropped, and what looks alike made one (`0` and `o`, `$` and
 //! `s`), so that `P4$$w0rd` is the word that everybody sees in it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::super::keypad;
 use super::super::user::User;
@@ -67,8 +67,8 @@ pub trait Dictionary {
     /// Whether this password, given in its likeness, is in it.
     fn contains(&self, likeness: &str) -> bool;
 
-    /// How many passwords are in it, at most; lowers the stated entropy of generated ones.
-    fn size(&self) -> usize;
+    /// Those with this many characters, each in its likeness; they lower the stated entropy of generated ones.
+    fn of_length(&self, length: usize) -> Box<dyn Iterator<Item = &str> + '_>;
 }
 
 /// An empty dictionary.
@@ -80,37 +80,68 @@ impl Dictionary for NoDictionary {
         false
     }
 
-    fn size(&self) -> usize {
-        0
+    fn of_length(&self, _length: usize) -> Box<dyn Iterator<Item = &str> + '_> {
+        Box::new(std::iter::empty())
     }
 }
 
-/// A dictionary in memory.
+/// Passwords that people chose most often, the shipped part of every dictionary.
+const COMMON: &str = include_str!("../../../data/common-passwords.txt");
+
+/// A dictionary in memory: by the number of characters.
 #[derive(Clone, Default)]
-pub struct WordList(HashSet<String>);
+pub struct WordList(HashMap<usize, HashSet<String>>);
 
 impl WordList {
     /// From passwords as they are written, one an item.
     #[must_use]
     pub fn new<'a>(words: impl IntoIterator<Item = &'a str>) -> Self {
-        let words = words.into_iter().map(|word| likeness(word.trim()));
-        Self(words.filter(|word| !word.is_empty()).collect())
+        let mut list = Self::default();
+        list.add(words);
+        list
+    }
+
+    /// The passwords that everybody tries first, as they are shipped.
+    #[must_use]
+    pub fn common() -> Self {
+        Self::new(Self::lines(COMMON))
+    }
+
+    /// The words in a text, one a line; empty lines and those that begin with `# ` are none.
+    pub fn lines(text: &str) -> impl Iterator<Item = &str> {
+        text.lines().filter(|line| !line.starts_with("# "))
+    }
+
+    /// More of them.
+    pub fn add<'a>(&mut self, words: impl IntoIterator<Item = &'a str>) {
+        for word in words.into_iter().map(|word| likeness(word.trim())) {
+            if !word.is_empty() {
+                self.0.entry(word.chars().count()).or_default().insert(word);
+            }
+        }
+    }
+
+    /// How many words it has.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.0.values().map(HashSet::len).sum()
     }
 }
 
 impl std::fmt::Debug for WordList {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "WordList {{ size: {} }}", self.0.len())
+        write!(f, "WordList {{ size: {} }}", self.size())
     }
 }
 
 impl Dictionary for WordList {
     fn contains(&self, likeness: &str) -> bool {
-        self.0.contains(likeness)
+        let words = self.0.get(&likeness.chars().count());
+        words.is_some_and(|words| words.contains(likeness))
     }
 
-    fn size(&self) -> usize {
-        self.0.len()
+    fn of_length(&self, length: usize) -> Box<dyn Iterator<Item = &str> + '_> {
+        Box::new(self.0.get(&length).into_iter().flatten().map(String::as_str))
     }
 }
 
@@ -166,5 +197,26 @@ mod tests {
         assert!(list.contains(&likeness("P4$$w0rd")) && list.contains(&likeness("L3TM31N")));
         assert!(!list.contains(&likeness("password2")));
         assert_eq!(list.size(), 2);
+        assert_eq!(list.of_length(8).collect::<Vec<_>>(), ["password"]);
+    }
+
+    #[test]
+    fn what_everybody_tries_first_is_shipped() {
+        let common = WordList::common();
+        assert!(common.size() > 25_000, "{common:?}");
+        for password in ["password", "P4$$w0rd", "Qwerty123", "iloveyou", "LetMeIn", "12345678"] {
+            assert!(common.contains(&likeness(password)), "{password}");
+        }
+        for other in ["# Passwords that everybody tries first", "kx7mq2vn", ""] {
+            assert!(!common.contains(&likeness(other)), "{other}");
+        }
+    }
+
+    #[test]
+    fn words_of_the_company_are_added_line_by_line() {
+        let mut list = WordList::new(["password"]);
+        list.add(WordList::lines("# Ours.\nContoso2026\n\n  Bahnhofstrasse\n#1team\n"));
+        assert_eq!(list.size(), 4);
+        assert!(list.contains(&likeness("c0nt0s02026")) && list.contains(&likeness("#1team")));
     }
 }
