@@ -27,6 +27,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::checked_toml::Mistake;
 use crate::config::{self, Config};
 
 /// A telephone line where people reset a forgotten password themselves.
@@ -90,14 +91,13 @@ struct ConfigArgs {
 
 /// Reads the configuration, or tells every mistake in it.
 fn load_config(args: &ConfigArgs) -> anyhow::Result<Config> {
-    config::load(&args.config).map_err(|mistakes| {
-        let list: Vec<String> = mistakes.iter().map(|mistake| format!("  {mistake}")).collect();
-        anyhow::anyhow!(
-            "the configuration has {}:\n{}",
-            output::counted(mistakes.len(), "mistake"),
-            list.join("\n")
-        )
-    })
+    config::load(&args.config).map_err(|mistakes| told(&mistakes, "the configuration has"))
+}
+
+fn told(mistakes: &[Mistake], what: &str) -> anyhow::Error {
+    let list: Vec<String> = mistakes.iter().map(|mistake| format!("  {mistake}")).collect();
+    let count = output::counted(mistakes.len(), "mistake");
+    anyhow::anyhow!("{what} {count}:\n{}", list.join("\n"))
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

@@ -1,6 +1,7 @@
 //! `passline target`: the systems where passwords live.
 
 use std::io::Read as _;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use anyhow::{Context as _, bail};
 
 use super::{ConfigArgs, output, runtime};
 use crate::app::backstage::{self, Backstage};
-use crate::config::{Config, TargetConfig};
+use crate::config::{self, Config, TargetConfig, edit};
 use crate::integration::target::rest::{Description, SHIPPED};
 use crate::integration::target::{Capabilities, TargetError};
 use crate::secret::Secret;
@@ -21,7 +22,7 @@ const MAX_CREDENTIAL: u64 = 16 * 1_024;
 
 /// List and test the systems where passwords live, and keep the passwords that Passline signs in there with.
 ///
-/// The systems themselves are [[target]] sections of the configuration.
+/// The systems themselves are [[target]] sections of the configuration file.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -37,6 +38,32 @@ enum Command {
         /// One JSON object a line, for scripts.
         #[arg(long)]
         json: bool,
+    },
+    /// Add one to the configuration file; everything else in it stays as it is.
+    ///
+    /// Settings are those of [[target]], such as
+    ///
+    ///   passline target add corp active_directory urls='["ldaps://dc1.example.com"]' bind=svc-passline@example.com
+    ///     base=OU=Staff,DC=example,DC=com
+    ///
+    ///   passline target add sso rest api=keycloak url=https://sso.example.com user=passline parameters.realm=staff
+    ///
+    /// Nothing is written if the configuration would have a mistake.
+    Add {
+        /// How accounts refer to it.
+        name: String,
+        /// What kind of system it is: active_directory, ldap, ssh, postgresql, mysql, rest, command or embedded.
+        kind: String,
+        /// KEY=VALUE, or KEY.NAME=VALUE in a table.
+        #[arg(value_name = "SETTING")]
+        settings: Vec<String>,
+    },
+    /// Remove one from the configuration file, and its password from the database.
+    ///
+    /// Accounts on it stay with their people, and count again if a target of this name is added.
+    Remove {
+        /// Which one.
+        name: String,
     },
     /// Say what works and what right is missing, without changing anything.
     ///
@@ -78,8 +105,10 @@ enum Command {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    if let Command::Api { name } = &args.command {
-        return api(name.as_deref());
+    match &args.command {
+        Command::Api { name } => return api(name.as_deref()),
+        Command::Add { name, kind, settings } => return add(&args.config.config, name, kind, settings),
+        _ => {}
     }
     let config = super::load_config(&args.config)?;
     runtime()?.block_on(async {
@@ -89,10 +118,55 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             Command::Test { name, account, json } => {
                 test(&backstage, &config, name.as_deref(), account.as_deref(), *json).await
             }
+            Command::Remove { name } => remove(&backstage, &args.config.config, name).await,
             Command::Api { name } => api(name.as_deref()),
+            Command::Add { name, kind, settings } => add(&args.config.config, name, kind, settings),
             Command::Credential { name, stdin, remove } => credential(&backstage, &config, name, *stdin, *remove).await,
         }
     })
+}
+
+/// Also where the first target is still missing, which makes the configuration no good.
+fn add(file: &Path, name: &str, kind: &str, settings: &[String]) -> anyhow::Result<ExitCode> {
+    let text = edit::with_target(file, &edit::read(file)?, name, kind, settings)?;
+    let config = config::check(file, &text)
+        .map_err(|mistakes| super::told(&mistakes, "nothing is written: the configuration would have"))?;
+    edit::write(file, &text)?;
+    output::line(format_args!(
+        "{name} is added to {}; `passline serve` knows it after a restart",
+        file.display()
+    ));
+    if find(&config, name)?.kind.signs_in_as().is_some() {
+        output::line(format_args!(
+            "next: passline target credential {name}, and passline target test {name}"
+        ));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn remove(backstage: &Backstage, file: &Path, name: &str) -> anyhow::Result<ExitCode> {
+    let text = edit::without_target(file, &edit::read(file)?, name)?;
+    if let Err(mistakes) = config::check(file, &text) {
+        return Err(super::told(
+            &mistakes,
+            "nothing is written: the configuration would have",
+        ));
+    }
+    edit::write(file, &text)?;
+    let had = backstage
+        .services
+        .forget_credential(&backstage::command_line(), name)
+        .await?;
+    let password = if had {
+        ", and its password from the database"
+    } else {
+        ""
+    };
+    output::line(format_args!(
+        "{name} is removed from {}{password}; `passline serve` knows it until a restart",
+        file.display()
+    ));
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Needs no configuration.

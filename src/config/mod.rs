@@ -4,6 +4,7 @@
 //! folder of the file. Nothing here is a global, and nothing else reads the environment. All keys with their defaults
 //! are in `docs/CONFIGURATION.md`.
 
+pub mod edit;
 mod identity;
 mod questions;
 mod targets;
@@ -121,6 +122,19 @@ pub fn read(file: &Path) -> (Option<Config>, Vec<Mistake>) {
         }
     };
     (config, mistakes.into_list())
+}
+
+/// As if `file` held this text.
+///
+/// # Errors
+/// Every mistake in it.
+pub fn check(file: &Path, text: &str) -> Result<Config, Vec<Mistake>> {
+    let mistakes = Mistakes::default();
+    let config = parse(file, text, &mistakes);
+    match mistakes.into_list() {
+        list if list.is_empty() => Ok(config),
+        list => Err(list),
+    }
 }
 
 /// The address of the operators' port, for commands that only want to ask it.

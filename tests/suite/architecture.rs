@@ -65,6 +65,7 @@ const STOPS_AT: &[(&str, &[&str])] = &[
     ("libloading", &["speech::synthesizer"]),
     ("argon2", &["identity", "integration::target"]),
     ("clap", &["cli", "main", "telemetry"]),
+    ("toml_edit", &["config"]),
     ("anyhow", &["cli", "app"]),
 ];
 

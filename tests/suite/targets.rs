@@ -366,3 +366,59 @@ fn a_program_that_dies_after_the_effect_is_found_out_before_anybody_is_told() {
     let proof = "select proof from reset_outcomes join accounts on accounts.id = account_id where target = 'erp'";
     assert_eq!(database.value(proof), "check");
 }
+
+#[test]
+fn a_target_is_added_tested_and_removed_on_the_command_line() {
+    openldap_person("cora", OLD);
+    let house = House::new(&Settings::default());
+    let file = house.path().join("passline.toml");
+    let before = fs::read_to_string(&file).expect("a configuration");
+    let openldap = openldap();
+    let urls = format!("urls=[\"{}\"]", openldap.value("LDAPS_URL"));
+    let ca = format!("ca={}", openldap.value("CA"));
+    let bind = format!("bind={}", openldap.value("SERVICE"));
+    let base = format!("base={}", openldap.value("BASE"));
+
+    let wrong = house.run(&["target", "add", "people", "ldap", &urls, "account=no attribute"]);
+    let told = said(&wrong);
+    assert!(!wrong.status.success() && told.contains("nothing is written"), "{told}");
+    assert!(
+        told.contains("bind: missing") && told.contains("must be the name of an attribute"),
+        "{told}"
+    );
+    assert_eq!(fs::read_to_string(&file).expect("a configuration"), before);
+
+    let added = house.run(&["target", "add", "people", "ldap", &urls, &ca, &bind, &base]);
+    assert!(added.status.success(), "{}", said(&added));
+    let twice = house.run(&["target", "add", "people", "ldap", &urls, &ca, &bind, &base]);
+    assert!(
+        said(&twice).contains("there is a target \"people\" already"),
+        "{}",
+        said(&twice)
+    );
+    let password = format!("{}\n", openldap.value("SERVICE_PASSWORD"));
+    assert!(
+        house
+            .run_with_input(&["target", "credential", "people", "--stdin"], &password)
+            .status
+            .success()
+    );
+    let tested = house.run(&["target", "test", "people", "--account", "cora"]);
+    assert!(tested.status.success(), "{}", said(&tested));
+
+    let removed = house.run(&["target", "remove", "people"]);
+    assert!(
+        removed.status.success() && said(&removed).contains("its password"),
+        "{}",
+        said(&removed)
+    );
+    assert_eq!(fs::read_to_string(&file).expect("a configuration"), before);
+    let mut database = Database::open(&house.path().join("data/passline.db"));
+    assert_eq!(database.value("select count(*) from credentials"), "0");
+    let again = house.run(&["target", "remove", "people"]);
+    assert!(
+        said(&again).contains("there is no target \"people\""),
+        "{}",
+        said(&again)
+    );
+}
