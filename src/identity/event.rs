@@ -283,8 +283,8 @@ events! {
         account: AccountId,
         /// On which system.
         system: String,
-        /// Whether it must be changed at the next sign-in.
-        expired: bool,
+        /// Whether it must be changed at the next sign-in; null where nobody knows.
+        expired: Option<bool>,
     }
     /// A password was not reset.
     ResetFailed = "ET_ADMIN_RESET_FAILURE" {
@@ -426,7 +426,7 @@ mod tests {
                 reset: ResetId::from_uuid(Uuid::from_u128(4)),
                 account: AccountId::from_uuid(Uuid::from_u128(5)),
                 system: "directory".into(),
-                expired: true,
+                expired: Some(true),
             },
         }
     }

@@ -26,7 +26,7 @@ pub struct AccountReport {
     pub account: String,
     /// What came of it.
     pub outcome: Outcome,
-    /// Whether the new password must be changed at the next sign-in there.
+    /// Whether it is known that the new password must be changed at the next sign-in there.
     pub must_change: bool,
 }
 
@@ -254,7 +254,7 @@ impl Found {
                 reset,
                 account,
                 system,
-                expired: self.finding.expired.unwrap_or(false),
+                expired: self.finding.expired,
             },
             (ChangeId::Reset(reset), Outcome::Unknown) => EventKind::ResetUnknown { reset, account, system },
             (ChangeId::Reset(reset), _) => EventKind::ResetFailed {

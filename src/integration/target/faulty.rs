@@ -109,6 +109,10 @@ impl Faulty {
         self.with(|state| state.accounts[account].locked)
     }
 
+    pub(crate) fn is_expired(&self, account: &str) -> bool {
+        self.with(|state| state.accounts[account].expired)
+    }
+
     /// How many resets were asked for.
     pub(crate) fn resets(&self) -> usize {
         self.with(|state| state.resets)

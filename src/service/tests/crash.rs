@@ -16,7 +16,7 @@ async fn die_while(house: &House, faults: [Fault; 2]) -> (Visit, Evidence, Propo
 }
 
 /// Runs `work` in a runtime of its own, which is torn down with all its tasks: nothing of that process runs on.
-fn in_a_process_that_dies<T: Send + 'static>(
+pub(super) fn in_a_process_that_dies<T: Send + 'static>(
     work: impl Future<Output = T> + Send + 'static,
     after: Duration,
 ) -> Option<T> {

@@ -23,7 +23,7 @@ async fn what_is_told_is_what_is_so_through_random_faults() {
         house.add_user(&format!("user{user}"), &number(user), None).await;
     }
     let mut kinds: HashMap<&str, usize> = HashMap::new();
-    for wave in 0..WAVES {
+    for wave in 0..waves(WAVES) {
         let before = house.events().await.len();
         let mut calls = tokio::task::JoinSet::new();
         for user in 0..USERS {
@@ -47,6 +47,12 @@ async fn what_is_told_is_what_is_so_through_random_faults() {
     for kind in ["done", "refused_by_policy", "unknown"] {
         assert!(kinds.contains_key(kind), "the faults are too tame: {kinds:?}");
     }
+}
+
+/// How many times everybody calls: more of them with `PASSLINE_WAVES`, for thousands of resets.
+pub(super) fn waves(usual: usize) -> usize {
+    let wanted = std::env::var("PASSLINE_WAVES").ok();
+    wanted.and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
 
 /// What a caller was told about one account.
@@ -117,25 +123,26 @@ fn outcomes_by_account(events: &[Event]) -> HashMap<AccountId, Vec<Outcome>> {
     outcomes
 }
 
-fn number(user: usize) -> String {
+pub(super) fn number(user: usize) -> String {
     format!("4{user:03}")
 }
 
-fn random_fault(rng: &mut StdRng) -> Fault {
+pub(super) fn random_fault(rng: &mut StdRng) -> Fault {
     match rng.random_range(0..8) {
         0 => Fault::Refuse,
         1 => Fault::Unreachable,
         2 => Fault::Hang,
         3 => Fault::HangAfterEffect,
         4 => Fault::DieBeforeEffect,
-        5 => Fault::DieAfterEffect,
+        5 if rng.random() => Fault::DieAfterEffect,
+        5 => Fault::DieHalfway,
         // Later than every deadline of the request, sooner than the settle time is over.
         6 => Fault::LateEffect(Duration::from_millis(rng.random_range(1..150))),
         _ => Fault::None,
     }
 }
 
-fn random_check_fault(rng: &mut StdRng) -> Fault {
+pub(super) fn random_check_fault(rng: &mut StdRng) -> Fault {
     match rng.random_range(0..4) {
         0 => Fault::Hang,
         1 => Fault::Unreachable,

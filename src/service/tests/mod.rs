@@ -5,6 +5,7 @@ mod crash;
 mod demonstration;
 mod faults;
 mod invented;
+mod kills;
 mod lockout;
 mod nodes;
 mod people;
