@@ -1,14 +1,14 @@
 //! What stands behind the doors: database, peppers, targets and services, put together from a configuration.
 
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 
 use super::connector;
 use crate::call::{Label, Labels};
-use crate::config::{Config, KeysSection, TargetKind};
+use crate::config::{Config, DatabaseSection, KeysSection, TargetKind};
 use crate::identity::event::{Actor, Door, Origin};
 use crate::identity::policy::WordList;
 use crate::integration::target::embedded::Directories;
@@ -18,7 +18,7 @@ use crate::service::key_source::KeySource;
 use crate::service::pepper;
 use crate::service::vault::Vault;
 use crate::service::{Entropy, Parts, Services};
-use crate::store::{self, Store};
+use crate::store::{self, ServerConfig, Store};
 use crate::time::{Clock, SystemClock};
 
 /// The environment variable that holds the peppers instead of a file.
@@ -45,10 +45,41 @@ pub struct Backstage {
     pub clock: Arc<dyn Clock>,
 }
 
+/// The environment variable that holds the password for the database server.
+pub const DATABASE_PASSWORD_VARIABLE: &str = "PASSLINE_DATABASE_PASSWORD";
+
 /// Where the database is.
-#[must_use]
-pub fn database(config: &Config) -> PathBuf {
-    config.data.join("passline.db")
+///
+/// # Errors
+/// When the file of its password cannot be read.
+pub async fn database(config: &Config) -> anyhow::Result<store::Config> {
+    let Some(section) = &config.database else {
+        return Ok(store::Config::new(config.data.join("passline.db")));
+    };
+    let server = ServerConfig {
+        password: database_password(section).await?,
+        ..section.server.clone()
+    };
+    Ok(store::Config {
+        max_connections: section.connections,
+        ..store::Config::on(server)
+    })
+}
+
+async fn database_password(section: &DatabaseSection) -> anyhow::Result<Option<Secret>> {
+    if let Ok(text) = std::env::var(DATABASE_PASSWORD_VARIABLE) {
+        return Ok(Some(text.into()));
+    }
+    let Some(file) = &section.password_file else {
+        return Ok(None);
+    };
+    let text = KeySource::File(file.clone()).read().await;
+    let text = text.context("cannot read the password for the database")?;
+    let text =
+        text.with_context(|| format!("there is no file {} with the password for the database", file.display()))?;
+    Ok(Some(Secret::new(
+        text.expose().trim_end_matches(['\r', '\n']).to_owned(),
+    )))
 }
 
 /// Opens everything. Creates the folder of data, private to this user, if it is not there.
@@ -58,9 +89,10 @@ pub fn database(config: &Config) -> PathBuf {
 pub async fn open(config: &Config) -> anyhow::Result<Backstage> {
     create_private(&config.data)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let store = Store::open(&store::Config::new(database(config)))
+    let database = database(config).await?;
+    let store = Store::open(&database)
         .await
-        .with_context(|| format!("cannot open the database {}", database(config).display()))?;
+        .with_context(|| format!("cannot open the database {}", database.place))?;
     let source = pepper_source(config);
     let peppers = pepper::load(&source, &store, &mut rand::make_rng::<rand::rngs::StdRng>()).await?;
     let directory_file = config.data.join("directory.db");

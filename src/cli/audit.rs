@@ -6,10 +6,8 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 
 use super::{ConfigArgs, output, runtime};
-use crate::app::backstage;
 use crate::identity::audit::Head;
 use crate::service::audit::{self, AuditError};
-use crate::store::{self, Store};
 
 /// Look after the audit log.
 #[derive(Debug, clap::Subcommand)]
@@ -42,17 +40,12 @@ pub(super) fn run(command: &Command) -> anyhow::Result<ExitCode> {
 }
 
 async fn verify(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
-    let file = match &args.database {
-        Some(file) => file.clone(),
-        None => backstage::database(&super::load_config(&args.config)?),
-    };
-    anyhow::ensure!(file.exists(), "there is no database {}", file.display());
     let anchors = args.anchor.iter().map(|text| {
         text.parse::<Head>()
             .with_context(|| format!("{text:?} is no head; it is printed by `passline audit verify`"))
     });
     let anchors: Vec<Head> = anchors.collect::<Result<_, _>>()?;
-    let store = Store::open_read_only(&store::Config::new(&file)).await?;
+    let store = super::look_into(&args.config, args.database.as_ref()).await?;
     let result = audit::verify(&store, anchors, |sequence| {
         output::progress(format_args!("{sequence} links"))
     })

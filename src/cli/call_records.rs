@@ -7,11 +7,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use super::{ConfigArgs, output, runtime};
-use crate::app::backstage;
+use super::{ConfigArgs, look_into, output, runtime};
 use crate::secret::masked;
+use crate::store::Store;
 use crate::store::call::{self, CallMedia, CallRecord};
-use crate::store::{self, Store};
 use crate::time::{Clock as _, SystemClock, Timestamp};
 
 #[derive(Debug, clap::Subcommand)]
@@ -64,7 +63,7 @@ pub(super) fn run(command: &Command) -> anyhow::Result<ExitCode> {
 }
 
 async fn past(args: &PastArgs) -> anyhow::Result<ExitCode> {
-    let records = latest(&open(&args.config, args.database.as_ref()).await?, args.last).await?;
+    let records = latest(&look_into(&args.config, args.database.as_ref()).await?, args.last).await?;
     if args.json {
         for record in &records {
             output::json(&as_json(record))?;
@@ -90,7 +89,7 @@ async fn past(args: &PastArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn show(args: &ShowArgs) -> anyhow::Result<ExitCode> {
-    let store = open(&args.config, args.database.as_ref()).await?;
+    let store = look_into(&args.config, args.database.as_ref()).await?;
     let record = match &args.id {
         Some(id) => {
             let mut tx = store.read().await?;
@@ -112,15 +111,6 @@ async fn show(args: &ShowArgs) -> anyhow::Result<ExitCode> {
 
 const OLDER: &str =
     "the records cannot be read; if the database is of an earlier version, `passline serve` brings it up";
-
-async fn open(config: &ConfigArgs, database: Option<&PathBuf>) -> anyhow::Result<Store> {
-    let file = match database {
-        Some(file) => file.clone(),
-        None => backstage::database(&super::load_config(config)?),
-    };
-    anyhow::ensure!(file.exists(), "there is no database {}", file.display());
-    Ok(Store::open_read_only(&store::Config::new(&file)).await?)
-}
 
 async fn latest(store: &Store, limit: u32) -> anyhow::Result<Vec<CallRecord>> {
     let mut tx = store.read().await?;

@@ -27,8 +27,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::app::backstage;
 use crate::checked_toml::Mistake;
 use crate::config::{self, Config};
+use crate::store::{self, Place, Store};
 
 /// A telephone line where people reset a forgotten password themselves.
 ///
@@ -98,6 +100,18 @@ fn told(mistakes: &[Mistake], what: &str) -> anyhow::Error {
     let list: Vec<String> = mistakes.iter().map(|mistake| format!("  {mistake}")).collect();
     let count = output::counted(mistakes.len(), "mistake");
     anyhow::anyhow!("{what} {count}:\n{}", list.join("\n"))
+}
+
+/// Opens the database of the configuration, or a copy in a file, to look only.
+async fn look_into(args: &ConfigArgs, copy: Option<&PathBuf>) -> anyhow::Result<Store> {
+    let database = match copy {
+        Some(file) => store::Config::new(file),
+        None => backstage::database(&load_config(args)?).await?,
+    };
+    if let Place::File(file) = &database.place {
+        anyhow::ensure!(file.exists(), "there is no database {}", file.display());
+    }
+    Ok(Store::open_read_only(&database).await?)
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

@@ -4,6 +4,7 @@
 //! folder of the file. Nothing here is a global, and nothing else reads the environment. All keys with their defaults
 //! are in `docs/CONFIGURATION.md`.
 
+mod database;
 pub mod edit;
 mod identity;
 mod questions;
@@ -14,6 +15,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use database::DatabaseSection;
 pub use targets::{TargetConfig, TargetKind};
 pub use telephony::{Listen, SipLimits, Transport};
 
@@ -28,6 +30,8 @@ use crate::telemetry;
 pub struct Config {
     /// Folder of the database, the pepper and the embedded directory.
     pub data: PathBuf,
+    /// The server that the database is on, if it is on one.
+    pub database: Option<DatabaseSection>,
     /// Where to listen for SIP.
     pub listen: Vec<Listen>,
     /// Strangers, and how many connections there may be.
@@ -158,6 +162,7 @@ fn parse(file: &Path, text: &str, mistakes: &Mistakes) -> Config {
             .unwrap_or_default(),
     );
     let dialplans = path(root.or("dialplans", PathBuf::from("dialplans")));
+    let database = database::read(&mut root, &path);
     let mut sip = root.table("sip");
     let (listen, trunks, sip_limits) = telephony::sip(&mut sip);
     sip.finish();
@@ -188,6 +193,7 @@ fn parse(file: &Path, text: &str, mistakes: &Mistakes) -> Config {
     root.finish();
     Config {
         data,
+        database,
         listen,
         sip_limits,
         trunks: path(trunks),
@@ -328,7 +334,7 @@ mod tests {
     }
 
     /// Has what must be there for every key to be asked for.
-    const EVERY_SECTION: &str = "data = 'var'\n[sip]\nlisten = []\n[lockout.trunks]\n[[question]]\ntext = 'Q'\n\
+    const EVERY_SECTION: &str = "data = 'var'\n[database]\nurl = 'postgres://a@b/c'\n[sip]\nlisten = []\n[lockout.trunks]\n[[question]]\ntext = 'Q'\n\
                                  answer = 'digits 4-4'\n[[target]]\nname = 'directory'\nkind = 'embedded'\n\
                                  [[target]]\nname = 'corp'\nkind = 'active_directory'\nurls = ['ldaps://dc1']\nbind = 'svc'\nbase = 'dc=x'\n\
                                  [[target.near]]\nattribute = 'l'\nvalue = 'Munich'\nurls = ['ldaps://dc2']\n\

@@ -47,9 +47,10 @@ pub enum PepperSourceError {
 /// # Errors
 /// Every variant says what an operator must do.
 pub async fn load<R: CryptoRng>(source: &KeySource, store: &Store, rng: &mut R) -> Result<Peppers, PepperSourceError> {
+    let text = source.read().await?;
     let mut tx = store.write().await?;
     let known = setting::with_prefix(&mut tx, PREFIX).await?;
-    let peppers = match (source.read().await?, source) {
+    let peppers = match (text, source) {
         (Some(text), _) => Peppers::parse(&text)?,
         (None, KeySource::File(path)) if known.is_empty() => {
             let key = Key::generate(1, rng);
@@ -93,12 +94,10 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
-    use crate::store::Config;
+    use crate::store::testing;
 
     async fn store(folder: &tempfile::TempDir) -> Store {
-        Store::open(&Config::new(folder.path().join("passline.db")))
-            .await
-            .unwrap()
+        testing::open(folder.path().join("passline.db")).await
     }
 
     #[tokio::test]

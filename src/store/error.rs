@@ -20,6 +20,14 @@ pub enum StoreError {
         /// Which file.
         path: PathBuf,
     },
+    /// The server cannot be reached, or does not let us in.
+    #[error("cannot use the database {server}")]
+    Unreachable {
+        /// Which server and database, without the password.
+        server: String,
+        /// What the server or the network said.
+        source: sqlx::Error,
+    },
     /// The tables cannot be brought to this version of the program.
     #[error("cannot migrate the database; it may belong to a newer version of passline")]
     Migration(#[source] sqlx::migrate::MigrateError),
@@ -72,10 +80,10 @@ impl From<sqlx::Error> for StoreError {
 }
 
 /// SQLITE_BUSY (5) and SQLITE_LOCKED (6), alone or as the low byte of an extended code; PostgreSQL's serialization
-/// failure, deadlock and lock time-out.
+/// failure, deadlock, lock time-out and statement time-out.
 fn is_busy(code: Option<&str>) -> bool {
     match code {
-        Some("40001" | "40P01" | "55P03") => true,
+        Some("40001" | "40P01" | "55P03" | "57014") => true,
         Some(code) => code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6)),
         None => false,
     }
@@ -87,7 +95,7 @@ mod tests {
 
     #[test]
     fn busy_codes_of_both_databases_are_known() {
-        for code in ["5", "261", "517", "6", "262", "40001", "40P01"] {
+        for code in ["5", "261", "517", "6", "262", "40001", "40P01", "55P03", "57014"] {
             assert!(is_busy(Some(code)), "{code}");
         }
         for code in ["1", "19", "2067", "13", "23505"] {

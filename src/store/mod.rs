@@ -7,6 +7,11 @@
 mod error;
 mod many;
 mod pool;
+mod postgresql;
+mod sqlite;
+mod statements;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub mod account;
 pub mod audit;
@@ -22,7 +27,8 @@ pub mod user;
 pub mod visit;
 
 pub use error::StoreError;
-pub use pool::{Config, Store, Transaction};
+pub use pool::{Config, Place, Store, Transaction};
+pub use postgresql::{ServerAddress, ServerConfig};
 
 /// Reads a column that has a type of its own.
 fn parsed<T: std::str::FromStr>(table: &'static str, key: &str, text: &str) -> Result<T, StoreError> {

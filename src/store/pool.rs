@@ -1,49 +1,77 @@
 //! Opening the database, and transactions.
 //!
-//! SQL is written once for SQLite and PostgreSQL: [`sqlx::Any`], `$1` placeholders, `bigint`, `text` and `blob`-like
-//! columns only, identifiers made by us, times as milliseconds. What differs between the two lives in this file: how to
-//! connect and how a transaction begins. (PostgreSQL is a further arm of both: `begin` for writers, whose statements lock
-//! the rows they are about, `begin isolation level repeatable read read only` for readers; and the feature `postgres` of
-//! sqlx.)
+//! SQL is written once for SQLite and PostgreSQL: [`sqlx::Any`], `$1` placeholders, `bigint` and `text` columns only,
+//! identifiers made by us, times as milliseconds. What differs between the two is how to connect and how a transaction
+//! begins: `sqlite.rs`, `postgresql.rs`.
 //!
-//! Every statement runs inside a [`Transaction`]. A writing transaction takes SQLite's write lock when it begins
-//! (`begin immediate`): a transaction that reads first and writes later would otherwise fail in the middle when
-//! somebody else wrote in between. Writers of this process queue in order of arrival before that, because SQLite's own
-//! waiting is by sleep and retry, which is unfair under load.
+//! Every statement runs inside a [`Transaction`]. Of those that write there is one at a time, whatever process or node it is
+//! in. Writers of this process queue in order of arrival before they ask the database for their turn: SQLite's own
+//! waiting is by sleep and retry, which is unfair under load, and on PostgreSQL each that waits there would hold a connection.
 
-use std::fmt::Write as _;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
-use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{AnyConnection, AnyPool, Connection as _, Executor as _};
+use sqlx::AnyPool;
+use sqlx::migrate::Migrator;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::StoreError;
+use super::postgresql::{self, ServerConfig};
+use super::sqlite::{self, OpenedFile};
+use super::statements::Statements;
+
+pub(super) static MIGRATOR: Migrator = sqlx::migrate!("migrations/store");
 
 /// Where the database is and how it is used.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The file of the embedded database. It is created, readable by its owner only.
-    pub path: PathBuf,
-    /// How many connections are held. Readers do not block each other or the writer (WAL); four are enough for two
+    /// Where it is.
+    pub place: Place,
+    /// How many connections are held. Readers do not block each other or the writer; four are enough for two
     /// cores, because a statement takes well under a millisecond.
     pub max_connections: u32,
-    /// How long a caller waits for their turn or for a connection, and then for the write lock of another process. Five
+    /// How long a caller waits for their turn or for a connection, and then for the writer of another process. Five
     /// seconds: a person on the phone takes that for a pause, and only a stuck disk or a forgotten `sqlite3` shell takes
     /// longer.
     pub busy_timeout: Duration,
 }
 
+/// Where a database is.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// In a file of this machine (SQLite). It is created, readable by its owner only.
+    File(PathBuf),
+    /// On a PostgreSQL server.
+    Server(ServerConfig),
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Server(server) => f.write_str(&server.shown()),
+        }
+    }
+}
+
 impl Config {
-    /// The defaults for a database at `path`.
+    /// The defaults for a database in a file.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
-            path: path.into(),
+            place: Place::File(path.into()),
             max_connections: 4,
+            busy_timeout: Duration::from_secs(5),
+        }
+    }
+
+    /// The defaults for a database on a server: twice as many connections, since a statement takes the way there and back.
+    #[must_use]
+    pub fn on(server: ServerConfig) -> Self {
+        Self {
+            place: Place::Server(server),
+            max_connections: 8,
             busy_timeout: Duration::from_secs(5),
         }
     }
@@ -55,63 +83,31 @@ pub struct Store {
     pool: AnyPool,
     writers: Arc<Mutex<()>>,
     busy_timeout: Duration,
-    file: Arc<OpenedFile>,
+    opened: Arc<Opened>,
 }
 
-/// Which file was opened: its name, and what the file system knows it by.
 #[derive(Debug)]
-struct OpenedFile {
-    path: PathBuf,
-    device: u64,
-    inode: u64,
-}
-
-impl OpenedFile {
-    fn look(path: &Path) -> std::io::Result<Self> {
-        let metadata = std::fs::metadata(path)?;
-        Ok(Self {
-            path: path.to_owned(),
-            device: metadata.dev(),
-            inode: metadata.ino(),
-        })
-    }
+enum Opened {
+    File(OpenedFile),
+    Server(ServerConfig),
 }
 
 impl Store {
-    /// Opens the database, creates it if need be, and brings its tables to this version.
+    /// Opens the database, creates its file if need be, and brings its tables to this version.
     ///
     /// # Errors
-    /// [`StoreError::File`] when the file cannot be made, [`StoreError::Migration`] when the tables are not ours.
+    /// [`StoreError::File`] when the file cannot be made, [`StoreError::Unreachable`] when the server does not let us in,
+    /// [`StoreError::Migration`] when the tables are not ours.
     pub async fn open(config: &Config) -> Result<Self, StoreError> {
         install_drivers();
-        create_private(&config.path).map_err(|source| StoreError::File {
-            path: config.path.clone(),
-            source,
-        })?;
-        let options: AnyConnectOptions = sqlite_url(&config.path).parse()?;
-        let busy_timeout_ms = config.busy_timeout.as_millis();
-        let pool = AnyPoolOptions::new()
-            .max_connections(config.max_connections)
-            // All of them, for good: when file handles run out, calls in progress must not need new ones.
-            .min_connections(config.max_connections)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .acquire_timeout(config.busy_timeout)
-            .after_connect(move |connection, _| {
-                Box::pin(async move { configure_sqlite(connection, busy_timeout_ms).await })
-            })
-            // SQLite ends a transaction by itself when the disk is full, and the driver does not notice: such a
-            // connection would refuse every transaction to come. It is closed, and another one opened.
-            .before_acquire(|connection, _| {
-                let usable = !connection.is_in_transaction();
-                Box::pin(async move { Ok(usable) })
-            })
-            .connect_with(options)
-            .await?;
-        sqlx::migrate!("migrations/store")
-            .run(&pool)
-            .await
-            .map_err(StoreError::Migration)?;
+        let pool = match &config.place {
+            Place::File(path) => {
+                let pool = sqlite::open(path, config.max_connections, config.busy_timeout).await?;
+                MIGRATOR.run(&pool).await.map_err(StoreError::Migration)?;
+                pool
+            }
+            Place::Server(server) => postgresql::open(server, config.max_connections, config.busy_timeout).await?,
+        };
         Self::with_pool(pool, config)
     }
 
@@ -119,47 +115,45 @@ impl Store {
     /// they do not trust, such as the audit log of a copy.
     ///
     /// # Errors
-    /// [`StoreError::File`] when there is no such file.
+    /// [`StoreError::File`] when there is no such file, [`StoreError::Unreachable`] when the server does not let us in.
     pub async fn open_read_only(config: &Config) -> Result<Self, StoreError> {
         install_drivers();
-        OpenedFile::look(&config.path).map_err(|source| StoreError::File {
-            path: config.path.clone(),
-            source,
-        })?;
-        let options: AnyConnectOptions = format!("{}?mode=ro", sqlite_url(&config.path)).parse()?;
-        let pool = AnyPoolOptions::new()
-            .max_connections(1)
-            .acquire_timeout(config.busy_timeout)
-            .connect_with(options)
-            .await?;
+        let pool = match &config.place {
+            Place::File(path) => sqlite::open_read_only(path, config.busy_timeout).await?,
+            Place::Server(server) => postgresql::open_read_only(server, config.busy_timeout).await?,
+        };
         Self::with_pool(pool, config)
     }
 
     fn with_pool(pool: AnyPool, config: &Config) -> Result<Self, StoreError> {
-        let file = OpenedFile::look(&config.path).map_err(|source| StoreError::File {
-            path: config.path.clone(),
-            source,
-        })?;
+        let opened = match &config.place {
+            Place::File(path) => Opened::File(OpenedFile::look(path)?),
+            Place::Server(server) => Opened::Server(server.clone()),
+        };
         Ok(Self {
             pool,
             writers: Arc::default(),
             busy_timeout: config.busy_timeout,
-            file: Arc::new(file),
+            opened: Arc::new(opened),
         })
     }
 
-    /// Whether the file that was opened is still what its name stands for. SQLite does not notice: it writes into the
-    /// removed file for as long as the program runs.
+    /// Whether a file that was opened is still what its name stands for.
     ///
     /// # Errors
     /// [`StoreError::Gone`] when it is not.
     pub fn check_in_place(&self) -> Result<(), StoreError> {
-        let opened = &*self.file;
-        match OpenedFile::look(&opened.path) {
-            Ok(found) if (found.device, found.inode) == (opened.device, opened.inode) => Ok(()),
-            _ => Err(StoreError::Gone {
-                path: opened.path.clone(),
-            }),
+        match &*self.opened {
+            Opened::File(file) => file.check_in_place(),
+            Opened::Server(_) => Ok(()),
+        }
+    }
+
+    /// The server that it is on, if it is on one.
+    pub(super) fn server(&self) -> Option<&ServerConfig> {
+        match &*self.opened {
+            Opened::File(_) => None,
+            Opened::Server(server) => Some(server),
         }
     }
 
@@ -168,10 +162,10 @@ impl Store {
     /// # Errors
     /// When no connection comes free in time.
     pub async fn read(&self) -> Result<Transaction, StoreError> {
-        Ok(Transaction {
-            inner: self.pool.begin().await?,
-            _turn: None,
-        })
+        match &*self.opened {
+            Opened::File(_) => Ok(self.transaction(self.pool.begin().await?, None)),
+            Opened::Server(_) => Ok(self.transaction(self.begin(postgresql::BEGIN_READ).await?, None)),
+        }
     }
 
     /// Begins a transaction that may write. It is alone: what it reads stays true until it commits.
@@ -184,36 +178,84 @@ impl Store {
         let turn = tokio::time::timeout(self.busy_timeout, self.writers.clone().lock_owned())
             .await
             .map_err(|_| sqlx::Error::PoolTimedOut)?;
-        Ok(Transaction {
-            inner: self.pool.begin_with("begin immediate").await?,
-            _turn: Some(turn),
-        })
+        match &*self.opened {
+            Opened::File(_) => {
+                let inner = self.pool.begin_with(sqlite::BEGIN_WRITE).await?;
+                Ok(self.transaction(inner, Some(turn)))
+            }
+            Opened::Server(_) => {
+                let inner = self.begin(postgresql::BEGIN_WRITE).await?;
+                let mut transaction = self.transaction(inner, Some(turn));
+                postgresql::take_turn(&mut transaction).await?;
+                Ok(transaction)
+            }
+        }
     }
 
-    /// Closes every connection and folds the write-ahead log into the file.
+    async fn begin(&self, statement: &'static str) -> Result<sqlx::Transaction<'static, sqlx::Any>, StoreError> {
+        match tokio::time::timeout(postgresql::ANSWER, self.pool.begin_with(statement)).await {
+            Ok(begun) => Ok(begun?),
+            Err(_) => Err(StoreError::Busy(postgresql::late())),
+        }
+    }
+
+    fn transaction(
+        &self,
+        inner: sqlx::Transaction<'static, sqlx::Any>,
+        turn: Option<OwnedMutexGuard<()>>,
+    ) -> Transaction {
+        Transaction {
+            statements: Statements {
+                transaction: inner,
+                limit: self.server().map(|_| postgresql::ANSWER),
+                failed: false,
+            },
+            _turn: turn,
+        }
+    }
+
+    /// Closes every connection; SQLite folds the write-ahead log into the file.
     pub async fn close(&self) {
-        self.pool.close().await;
+        match &*self.opened {
+            Opened::File(_) => self.pool.close().await,
+            // A server that is gone takes no goodbye.
+            Opened::Server(_) => drop(tokio::time::timeout(self.busy_timeout, self.pool.close()).await),
+        }
     }
 }
 
 /// One unit of work: all of it becomes true at [`Self::commit`], or nothing does when it is dropped.
 pub struct Transaction {
     // Dropped in this order: the next writer must find the rollback under way.
-    inner: sqlx::Transaction<'static, sqlx::Any>,
+    statements: Statements,
     _turn: Option<OwnedMutexGuard<()>>,
 }
 
 impl Transaction {
-    /// Makes all of it true and durable.
+    /// Makes all of it true and durable. Not after a statement that has failed: then nothing of it becomes true.
     ///
     /// # Errors
-    /// When the disk fails; what was done is then unknown until the database is read again.
+    /// When the disk fails, or the server does not answer; what was done is then unknown until the database is read again.
     pub async fn commit(self) -> Result<(), StoreError> {
-        Ok(self.inner.commit().await?)
+        let Statements {
+            transaction,
+            limit,
+            failed,
+        } = self.statements;
+        if failed {
+            return Err(sqlx::Error::Protocol("a statement of this transaction has failed".to_owned()).into());
+        }
+        match limit {
+            None => Ok(transaction.commit().await?),
+            Some(limit) => match tokio::time::timeout(limit, transaction.commit()).await {
+                Ok(committed) => Ok(committed?),
+                Err(_) => Err(postgresql::late().into()),
+            },
+        }
     }
 
-    pub(super) fn connection(&mut self) -> &mut AnyConnection {
-        &mut self.inner
+    pub(super) fn connection(&mut self) -> &mut Statements {
+        &mut self.statements
     }
 }
 
@@ -223,59 +265,9 @@ impl std::fmt::Debug for Transaction {
     }
 }
 
-fn install_drivers() {
+pub(super) fn install_drivers() {
     static DRIVERS: Once = Once::new();
     DRIVERS.call_once(sqlx::any::install_default_drivers);
-}
-
-/// WAL: readers go on while somebody writes. `synchronous = full`: a committed intent survives a power cut, which
-/// `normal` does not promise in WAL mode. The time-out comes first: the others may have to wait.
-async fn configure_sqlite(connection: &mut AnyConnection, busy_timeout_ms: u128) -> Result<(), sqlx::Error> {
-    let pragmas = format!(
-        "pragma busy_timeout = {busy_timeout_ms}; pragma journal_mode = wal; pragma synchronous = full; \
-         pragma foreign_keys = on; pragma secure_delete = on; pragma temp_store = memory;"
-    );
-    connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(pragmas))).await?;
-    Ok(())
-}
-
-/// Creates the file for its owner alone, and takes rights away from others if it exists. SQLite gives its `-wal` and
-/// `-shm` files the mode of the database.
-fn create_private(path: &Path) -> std::io::Result<()> {
-    let file = std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)?;
-    file.set_permissions(std::fs::Permissions::from_mode(0o600))
-}
-
-/// The path as a URL: everything but the plainest characters is escaped, so that `?`, `#`, `%` and spaces are names.
-fn sqlite_url(path: &Path) -> String {
-    let mut url = String::from("sqlite://");
-    for &byte in path.as_os_str().as_encoded_bytes() {
-        if byte.is_ascii_alphanumeric() || b"/._-".contains(&byte) {
-            url.push(char::from(byte));
-        } else {
-            // Writing to a string cannot fail.
-            let _ = write!(url, "%{byte:02X}");
-        }
-    }
-    url
-}
-
-/// What only tests do to a database.
-#[cfg(test)]
-impl Store {
-    /// Writes a copy to another file.
-    pub(crate) async fn copy_to(&self, path: &str) {
-        sqlx::query("vacuum into $1")
-            .bind(path)
-            .execute(&self.pool)
-            .await
-            .unwrap();
-    }
 }
 
 #[cfg(test)]
@@ -300,8 +292,12 @@ impl Transaction {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use sqlx::Executor as _;
+
     use super::*;
-    use crate::store::setting;
+    use crate::store::{setting, testing};
 
     #[tokio::test]
     async fn the_file_is_private_and_any_name_will_do() {
@@ -357,12 +353,13 @@ mod tests {
     #[tokio::test]
     async fn looking_creates_and_changes_nothing() {
         let directory = tempfile::tempdir().unwrap();
-        let config = Config::new(directory.path().join("a.db"));
+        let path = directory.path().join("a.db");
+        let config = Config::new(&path);
         assert!(matches!(
             Store::open_read_only(&config).await,
             Err(StoreError::File { .. })
         ));
-        assert!(!config.path.exists());
+        assert!(!path.exists());
         Store::open(&config).await.unwrap();
         let looking = Store::open_read_only(&config).await.unwrap();
         let mut tx = looking.read().await.unwrap();
@@ -373,7 +370,7 @@ mod tests {
     #[tokio::test]
     async fn a_dropped_transaction_leaves_nothing_and_frees_the_next_writer() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(&Config::new(directory.path().join("a.db"))).await.unwrap();
+        let store = testing::open(directory.path().join("a.db")).await;
         let mut tx = store.write().await.unwrap();
         setting::put(&mut tx, "a", "b").await.unwrap();
         drop(tx);
@@ -387,7 +384,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let config = Config {
             busy_timeout: Duration::from_millis(200),
-            ..Config::new(directory.path().join("a.db"))
+            ..testing::config(directory.path().join("a.db")).await
         };
         let (store, other) = (Store::open(&config).await.unwrap(), Store::open(&config).await.unwrap());
         let lock = other.write().await.unwrap();
@@ -411,12 +408,63 @@ mod tests {
     #[tokio::test]
     async fn readers_go_on_while_somebody_writes() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(&Config::new(directory.path().join("a.db"))).await.unwrap();
+        let store = testing::open(directory.path().join("a.db")).await;
         let mut writer = store.write().await.unwrap();
         setting::put(&mut writer, "a", "b").await.unwrap();
         let mut reader = store.read().await.unwrap();
         assert_eq!(setting::find(&mut reader, "a").await.unwrap(), None);
         writer.commit().await.unwrap();
         assert_eq!(setting::find(&mut reader, "a").await.unwrap(), None);
+    }
+
+    /// PostgreSQL answers the commit of a transaction in which a statement has failed, and has rolled it back.
+    #[tokio::test]
+    async fn what_has_failed_in_part_is_not_committed() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = testing::open(directory.path().join("a.db")).await;
+        let mut tx = store.write().await.unwrap();
+        setting::put(&mut tx, "a", "b").await.unwrap();
+        let statement = sqlx::query("insert into settings (name, value) values ('a', 'c')");
+        assert!(statement.execute(tx.connection()).await.is_err());
+        assert!(tx.commit().await.is_err());
+        let mut tx = store.read().await.unwrap();
+        assert_eq!(setting::find(&mut tx, "a").await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_reader_sees_one_state_and_writes_nothing_on_a_server() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = testing::open(directory.path().join("a.db")).await;
+        let mut reader = store.read().await.unwrap();
+        assert_eq!(setting::find(&mut reader, "a").await.unwrap(), None);
+        let mut tx = store.write().await.unwrap();
+        setting::put(&mut tx, "a", "b").await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(setting::find(&mut reader, "a").await.unwrap(), None);
+        if store.server().is_some() {
+            assert!(setting::put(&mut reader, "c", "d").await.is_err());
+        }
+    }
+
+    /// A snapshot that is older than the lock would lose one of two numbers that are counted at once.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_a_writer_reads_stays_true_until_it_commits() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = testing::config(directory.path().join("a.db")).await;
+        let stores = [Store::open(&config).await.unwrap(), Store::open(&config).await.unwrap()];
+        let mut writers = tokio::task::JoinSet::new();
+        for number in 0..40 {
+            let store = stores[number % 2].clone();
+            writers.spawn(async move {
+                let mut tx = store.write().await.unwrap();
+                let before = setting::find(&mut tx, "count").await.unwrap();
+                let count: u32 = before.map_or(0, |count| count.parse().unwrap());
+                setting::put(&mut tx, "count", &(count + 1).to_string()).await.unwrap();
+                tx.commit().await.unwrap();
+            });
+        }
+        writers.join_all().await;
+        let mut tx = stores[0].read().await.unwrap();
+        assert_eq!(setting::find(&mut tx, "count").await.unwrap().as_deref(), Some("40"));
     }
 }

@@ -206,7 +206,7 @@ impl TryFrom<Row> for User {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Config, Store};
+    use crate::store::{Config, Store, testing};
 
     #[tokio::test]
     async fn a_look_up_during_a_call_reads_indexes_only() {
@@ -223,7 +223,7 @@ mod tests {
     #[tokio::test]
     async fn logins_are_found_in_any_case_and_taken_once() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&Config::new(folder.path().join("a.db"))).await.unwrap();
+        let store = testing::open(folder.path().join("a.db")).await;
         let now = Timestamp::from_millis(1);
         let user = |number: u128, login: &str| User {
             id: UserId::from_uuid(uuid::Uuid::from_u128(number)),

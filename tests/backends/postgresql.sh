@@ -35,6 +35,7 @@ ssl = on
 ssl_cert_file = '$dir/cert.pem'
 ssl_key_file = '$dir/key.pem'
 fsync = off
+max_connections = 300
 log_statement = all
 log_destination = stderr
 C

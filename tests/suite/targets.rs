@@ -362,7 +362,7 @@ fn a_program_that_dies_after_the_effect_is_found_out_before_anybody_is_told() {
         verdict(&house, "erp", "anna.erp", &password),
         Verdict::AcceptedMustChange
     );
-    let mut database = Database::open(&house.path().join("data/passline.db"));
+    let mut database = house.database();
     let proof = "select proof from reset_outcomes join accounts on accounts.id = account_id where target = 'erp'";
     assert_eq!(database.value(proof), "check");
 }
@@ -413,7 +413,7 @@ fn a_target_is_added_tested_and_removed_on_the_command_line() {
         said(&removed)
     );
     assert_eq!(fs::read_to_string(&file).expect("a configuration"), before);
-    let mut database = Database::open(&house.path().join("data/passline.db"));
+    let mut database = house.database();
     assert_eq!(database.value("select count(*) from credentials"), "0");
     let again = house.run(&["target", "remove", "people"]);
     assert!(

@@ -11,7 +11,6 @@ use crate::support::backend::{openldap, samba};
 use crate::support::block_on;
 use crate::support::caller::Caller;
 use crate::support::contract::{CREDENTIAL, Contract, Trouble};
-use crate::support::database::Database;
 use crate::support::jwt;
 use crate::support::server::{House, Settings};
 use crate::support::target::{NEW, OLD, problems, refusal, secret, unreachable, verify};
@@ -382,7 +381,7 @@ fn a_call_resets_by_an_api_and_finds_out_what_became_of_a_lost_answer() {
     running.stop();
     assert_eq!(verify(&target, ANNA, OLD), Verdict::Rejected);
     assert_eq!(verify(&target, ANNA, &password), Verdict::AcceptedMustChange);
-    let mut database = Database::open(&house.path().join("data/passline.db"));
+    let mut database = house.database();
     let proof = "select proof from reset_outcomes join accounts on accounts.id = account_id where target = 'sso'";
     assert_eq!(database.value(proof), "check");
     assert_eq!(server.violations(), Vec::<String>::new());

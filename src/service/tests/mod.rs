@@ -1,4 +1,4 @@
-//! Tests of the use cases, on a real database file in a folder of their own.
+//! Tests of the use cases, on a real database of their own.
 
 mod clock;
 mod crash;
@@ -28,7 +28,7 @@ use crate::identity::policy::{NoDictionary, Policy};
 use crate::identity::question::{Channel, Origin as QuestionOrigin, Question};
 use crate::integration::target::faulty::Faulty;
 use crate::secret::Secret;
-use crate::store::{self, Store};
+use crate::store::{Store, testing};
 use crate::time::{ManualClock, Timestamp};
 
 /// A Passline with two systems, three shared questions and three users.
@@ -165,7 +165,7 @@ async fn open(
 ) -> Services {
     let path = folder.path().join("passline.db");
     let parts = Parts {
-        store: Store::open(&store::Config::new(path)).await.unwrap(),
+        store: testing::open(path).await,
         targets,
         config,
         clock,

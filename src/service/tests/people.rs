@@ -124,27 +124,22 @@ async fn importing_twice_changes_nothing_the_second_time() {
 
 #[tokio::test]
 async fn the_audit_log_is_whole_until_somebody_touches_it() {
-    let house = House::build().await;
-    house.verified("1001").await;
-    let store = house.services.store();
-    let report = audit::verify(store, Vec::new(), |_| {}).await.unwrap();
-    assert!(report.head.sequence > 10);
     for tampering in [
         "update audit_links set fields = replace(fields, 'phone', 'cli') where sequence = 9",
         "delete from audit_links where sequence = 12",
         "delete from audit_links where sequence > 11",
     ] {
-        let copy = tempfile::tempdir().unwrap();
-        let path = copy.path().join("copy.db").to_str().unwrap().to_owned();
-        store.copy_to(&path).await;
-        let looking = Store::open_read_only(&store::Config::new(&path)).await.unwrap();
-        audit::verify(&looking, vec![report.head], |_| {}).await.unwrap();
-        let copied = Store::open(&store::Config::new(&path)).await.unwrap();
-        let mut tx = copied.write().await.unwrap();
+        let house = House::build().await;
+        house.verified("1001").await;
+        let store = house.services.store();
+        let report = audit::verify(store, Vec::new(), |_| {}).await.unwrap();
+        assert!(report.head.sequence > 12);
+        audit::verify(store, vec![report.head], |_| {}).await.unwrap();
+        let mut tx = store.write().await.unwrap();
         tx.execute("delete from outbox").await;
         tx.execute(tampering).await;
         tx.commit().await.unwrap();
-        let verdict = audit::verify(&copied, Vec::new(), |_| {}).await;
+        let verdict = audit::verify(store, Vec::new(), |_| {}).await;
         assert!(
             matches!(verdict, Err(audit::AuditError::Broken(_))),
             "{tampering}: {verdict:?}"

@@ -232,8 +232,12 @@ async fn nothing_that_was_keyed_is_in_the_database() {
         "1002882",
         proposal.password().expose(),
     ];
-    for entry in std::fs::read_dir(house.folder.path()).unwrap() {
-        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+    let files = std::fs::read_dir(house.folder.path()).unwrap();
+    let mut all: Vec<Vec<u8>> = files
+        .map(|entry| std::fs::read(entry.unwrap().path()).unwrap())
+        .collect();
+    all.push(testing::dump(house.folder.path().join("passline.db")));
+    for bytes in all {
         for canary in canaries {
             assert!(
                 !bytes.windows(canary.len()).any(|window| window == canary.as_bytes()),
