@@ -66,6 +66,7 @@ impl Engine {
         });
         let watch = flows::Watch::begin(&config.dialplans, &config.speech.prompts);
         let backstage = backstage::open(config).await?;
+        backstage.services.join().await?;
         let recovered = backstage
             .services
             .recover()

@@ -52,7 +52,10 @@ impl Services {
         tidying.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                _ = recovery.tick() => logged("resolve open changes", self.recover().await).map(drop),
+                // A node that may have lost its name does not know which changes are its own.
+                _ = recovery.tick(), if self.database_takes_writes() => {
+                    logged("resolve open changes", self.recover().await).map(drop)
+                }
                 _ = tidying.tick() => logged("tidy the database", self.tidy().await),
             };
         }

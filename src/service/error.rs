@@ -51,6 +51,18 @@ pub enum ServiceError {
         /// What is wrong.
         message: String,
     },
+    /// Another process that is up has the name of this node.
+    #[error("another process with the name {node} uses this database; give each its own `node`")]
+    NameTaken {
+        /// The name.
+        node: String,
+    },
+    /// The clock of this machine and that of the database server differ.
+    #[error("the clock of this machine is {difference:?} off the database server's; set both by NTP")]
+    Clock {
+        /// By how much.
+        difference: std::time::Duration,
+    },
     /// The program is closing.
     #[error("the program is closing")]
     Closing,

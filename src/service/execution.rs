@@ -142,7 +142,8 @@ impl Services {
         const TRIES: u32 = 3;
         for _ in 1..TRIES {
             match self.decide(origin, found).await {
-                Err(error) if error.is_transient() => sleep(self.config().limits.pause).await,
+                // Also a commit without an answer: the first decision stands.
+                Err(ServiceError::Store(_)) => sleep(self.config().limits.pause).await,
                 decided => return decided.map(|_| ()),
             }
         }

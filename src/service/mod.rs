@@ -32,6 +32,7 @@ mod import;
 pub mod key_source;
 mod lockouts;
 mod metrics;
+mod node;
 mod outbox;
 mod outcome;
 mod password;
@@ -55,6 +56,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use rand::CryptoRng;
+use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
 pub use account_state::{AccountStateReport, StatesTold};
@@ -87,6 +89,7 @@ use crate::identity::pepper::Peppers;
 use crate::identity::policy::Dictionary;
 use crate::integration::target::Target;
 use crate::store::Store;
+use crate::store::node::NodeName;
 use crate::time::{Clock, Timestamp};
 use decoys::Decoys;
 use hashing::Hashing;
@@ -128,6 +131,8 @@ struct Inner {
     metrics: Metrics,
     /// This process among those of its node.
     owner: String,
+    /// The name of this node, once it was taken.
+    name: Mutex<Option<NodeName>>,
     /// Work that outlives the request which ordered it.
     tasks: TaskTracker,
     under_way: UnderWay,
@@ -135,7 +140,7 @@ struct Inner {
 }
 
 impl Services {
-    /// Puts the services together. Nothing runs yet; see [`Self::recover`] and [`Self::run_background`].
+    /// Puts the services together. Nothing runs yet; see [`Self::join`], [`Self::recover`] and [`Self::run_background`].
     ///
     /// # Errors
     /// [`ServiceError::Config`] with the first problem, or [`ServiceError::Hash`], when the configuration cannot work.
@@ -160,6 +165,7 @@ impl Services {
             entropy: parts.entropy,
             metrics: Metrics::default(),
             owner,
+            name: Mutex::new(None),
             tasks: TaskTracker::new(),
             under_way: UnderWay::default(),
             database: Condition::default(),

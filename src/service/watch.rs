@@ -74,6 +74,7 @@ impl Services {
 
     async fn write_something(&self) -> Result<(), ServiceError> {
         self.store().check_in_place()?;
+        self.check_name().await?;
         let mut tx = self.store().write().await?;
         setting::put(&mut tx, SETTING, &self.now().as_millis().to_string()).await?;
         Ok(tx.commit().await?)

@@ -19,6 +19,7 @@ pub mod call;
 pub mod credential;
 pub mod evidence;
 pub mod lockout;
+pub mod node;
 pub mod outbox;
 pub mod question;
 pub mod reset;

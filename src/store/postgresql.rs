@@ -39,6 +39,10 @@ pub(super) async fn take_turn(transaction: &mut Transaction) -> Result<(), Store
 /// this is for answers that get lost.
 pub(super) const ANSWER: Duration = Duration::from_secs(20);
 
+/// The server ends a session, and frees its locks, 25 seconds after the last sign of life of the machine at the other end.
+pub(super) const KEEP_ALIVE: &str = "set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5; \
+                                     set tcp_keepalives_count = 3; set tcp_user_timeout = '25s';";
+
 /// How long connecting may take, encryption and sign-in included.
 const CONNECT: Duration = Duration::from_secs(10);
 
@@ -242,9 +246,8 @@ async fn configure(
     read_only: &'static str,
 ) -> Result<(), sqlx::Error> {
     let settings = format!(
-        "set lock_timeout = {busy_timeout_ms}; set statement_timeout = '15s'; \
-         set idle_in_transaction_session_timeout = '30s'; set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5; \
-         set tcp_keepalives_count = 3; set tcp_user_timeout = '25s'; set client_min_messages = warning; \
+        "{KEEP_ALIVE} set lock_timeout = {busy_timeout_ms}; set statement_timeout = '15s'; \
+         set idle_in_transaction_session_timeout = '30s'; set client_min_messages = warning; \
          set default_transaction_read_only = {read_only}; \
          select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off';"
     );

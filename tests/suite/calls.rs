@@ -12,7 +12,6 @@ use passline::integration::target::{Target as _, Verdict};
 use passline::secret::Secret;
 
 use crate::support::caller::{Caller, SPOKEN_QUESTION};
-use crate::support::database::Database;
 use crate::support::server::{House, Server, Settings};
 use crate::support::wait_for;
 
@@ -36,7 +35,7 @@ fn verify_and_leave(mut caller: Caller) -> passline::call::phone::report::CallRe
 }
 
 fn end_of_last_call(house: &House) -> Vec<String> {
-    let mut database = Database::open(&house.path().join("data/passline.db"));
+    let mut database = house.database();
     database
         .rows("select end_reason, last_step from calls order by started_ms desc limit 1")
         .remove(0)
@@ -403,7 +402,7 @@ fn hanging_up_at_any_point_leaves_no_call() {
     };
     wait_for("the end of all media", Duration::from_secs(5), media_ended);
     server.stop();
-    let mut database = Database::open(&house.path().join("data/passline.db"));
+    let mut database = house.database();
     let ends = database.rows("select end_reason, last_step from calls where ended_ms is not null order by last_step");
     let steps = ["ask_identity", "ask_question", "greeting", "read_password"];
     assert_eq!(
@@ -623,6 +622,6 @@ fn a_password_that_was_only_heard_changes_nothing() {
             Verdict::Accepted
         );
     });
-    let mut database = Database::open(&house.path().join("data/passline.db"));
+    let mut database = house.database();
     assert_eq!(database.value("select count(*) from resets"), "0");
 }

@@ -15,7 +15,7 @@ const OUTCOMES: &str = "select target, result, proof from reset_outcomes join ac
                         order by target";
 
 fn own_database(house: &House) -> Database {
-    Database::open(&house.path().join("data/passline.db"))
+    house.database()
 }
 
 fn directory_database(house: &House) -> Database {

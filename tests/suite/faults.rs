@@ -42,7 +42,7 @@ fn wait_until_ready(server: &Server, status: u16) {
 }
 
 fn own_database(house: &House) -> Database {
-    Database::open(&house.path().join("data/passline.db"))
+    house.database()
 }
 
 fn ends(house: &House) -> Vec<String> {

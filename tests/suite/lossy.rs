@@ -20,7 +20,6 @@ use tokio::runtime::Builder;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::support::database::Database;
 use crate::support::network::{FAR, Impairment, Line, NEAR};
 use crate::support::plain_caller::PlainCaller;
 use crate::support::server::{House, Server, Settings, import};
@@ -111,7 +110,7 @@ fn house(numbers: &[String]) -> House {
     }
     house.with_backstage(async |backstage, _| import(backstage, people).await);
     // Only who has answers can be meant. They are never asked for, so that one hash is enough for all.
-    let mut database = Database::open(&house.path().join("data/passline.db"));
+    let mut database = house.database();
     database.run(
         "insert into answers select users.id, question_id, channel, hash, enrolled_ms from answers join users \
          on users.employee_number <> '1' where channel = 'phone'",
@@ -222,7 +221,7 @@ fn the_digits_of_every_call_are_right_over_a_line_that_loses_and_reorders() {
     line.far.run(|| server.wait_until_idle());
     server.stop();
 
-    let mut database = Database::open(&house.path().join("data/passline.db"));
+    let mut database = house.database();
     let identified = database.rows(
         "select calls.caller, users.employee_number, end_reason, last_step, ended_ms - started_ms from calls left join audit_links on \
          json_extract(fields, '$.session') = calls.visit_id and name = 'ET_USER_IDENTIFY_SUCCESS' left join users \

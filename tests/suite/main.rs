@@ -10,6 +10,7 @@ mod cli;
 mod crash;
 mod faults;
 mod lossy;
+mod nodes;
 mod sipp;
 mod stolen_audio;
 mod support;

@@ -9,7 +9,6 @@ use passline::secret::Secret;
 use passline::telephony::sip::Credentials;
 
 use crate::support::caller::Caller;
-use crate::support::database::Database;
 use crate::support::server::{House, Server, Settings};
 use crate::support::{sipp, wait_for};
 
@@ -25,7 +24,7 @@ fn served(settings: &Settings<'_>, test: impl FnOnce(&Server)) {
 fn assert_identified(house: &House, server: Server, times: &str) {
     server.wait_until_idle();
     server.stop();
-    let mut database = Database::open(&house.path().join("data/passline.db"));
+    let mut database = house.database();
     let identified = "select count(*) from audit_links where name = 'ET_USER_IDENTIFY_SUCCESS'";
     assert_eq!(database.value(identified), times);
 }

@@ -8,7 +8,6 @@ use passline::secret::Secret;
 
 use crate::support::backend::{openldap, openldap_person, samba, samba_person};
 use crate::support::caller::Caller;
-use crate::support::database::Database;
 use crate::support::server::{House, Settings};
 use crate::support::target::OLD;
 
@@ -99,7 +98,7 @@ fn a_call_resets_active_directory_and_ldap_with_the_others() {
             "{target}"
         );
     }
-    let mut database = Database::open(&house.path().join("data/passline.db"));
+    let mut database = house.database();
     assert_eq!(
         database.value("select count(*) from reset_outcomes where result = 'done' and expired = 1"),
         "5"
@@ -239,7 +238,7 @@ fn passwords_of_targets_are_sealed_and_their_keys_are_rotated() {
         "the new key is enough"
     );
 
-    let mut database = Database::open(&house.path().join("data/passline.db"));
+    let mut database = house.database();
     database.value("update credentials set sealed = (select sealed from credentials where target = 'people') where target = 'corp' returning 1");
     database.close();
     let swapped = said(&house.run(&["keys", "status"]));

@@ -93,3 +93,34 @@ async fn both_nodes_write_one_unbroken_audit_log_and_share_the_outbox() {
     let delivered = house.services.metrics().deliveries.count() + other.metrics().deliveries.count();
     assert_eq!(delivered, head.sequence);
 }
+
+/// A client that lost its connection asks another node the same at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_request_at_two_nodes_is_carried_out_once() {
+    let house = House::build().await;
+    let other = house.another(node("other")).await;
+    let (here, evidence) = house.verified("1001").await;
+    let there = other.visit(here.id(), Door::Phone);
+    let proposal = proposal(&here, &evidence).await;
+    let key = IdempotencyKey::parse("once").unwrap();
+    let (first, second) = tokio::join!(
+        here.reset(&evidence, &proposal, Some(&key)),
+        there.reset(&evidence, &proposal, Some(&key))
+    );
+    for report in [&first, &second] {
+        match report {
+            Ok(report) => assert_eq!(report.summary(), Summary::All),
+            Err(error) => assert!(error.is_transient(), "{error}"),
+        }
+    }
+    assert!(first.is_ok() || second.is_ok());
+    let names = house.event_names().await;
+    assert_eq!(names.iter().filter(|name| **name == "ET_ADMIN_RESET_INTENT").count(), 1);
+    assert_eq!(
+        there.reset(&evidence, &proposal, Some(&key)).await.unwrap().summary(),
+        Summary::All
+    );
+    here.end().await.unwrap();
+    let late = there.reset(&evidence, &proposal, None).await;
+    assert!(matches!(late, Err(ServiceError::NotVerified)), "{late:?}");
+}

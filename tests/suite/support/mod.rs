@@ -5,6 +5,7 @@ pub(crate) mod baresip;
 pub(crate) mod caller;
 pub(crate) mod contract;
 pub(crate) mod database;
+pub(crate) mod database_server;
 pub(crate) mod jwt;
 pub(crate) mod network;
 pub(crate) mod plain_caller;

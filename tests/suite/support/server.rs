@@ -17,7 +17,8 @@ use passline::secret::Secret;
 use passline::service::ImportProgress;
 use tempfile::TempDir;
 
-use super::{PATIENCE, block_on, wait_for};
+use super::database::Database;
+use super::{PATIENCE, block_on, database_server, wait_for};
 
 /// The program under test.
 pub(crate) const PASSLINE: &str = env!("CARGO_BIN_EXE_passline");
@@ -47,6 +48,8 @@ pub(crate) struct Settings<'a> {
     pub flow: &'a [(&'a str, &'a str)],
     /// Whether two questions are asked, one of them spoken by the engine, as in the demo; otherwise one, recorded.
     pub two_questions: bool,
+    /// Whether the database is on a PostgreSQL server; it is as well when `scripts/test-postgresql` runs the test.
+    pub on_server: bool,
 }
 
 impl Settings<'_> {
@@ -95,6 +98,8 @@ pub(crate) async fn import(backstage: &Backstage, people: String) {
 /// A folder with a configuration, trunks, flows and people.
 pub(crate) struct House {
     folder: TempDir,
+    /// The name of its database on the server, if it is there.
+    on_server: Option<String>,
 }
 
 impl House {
@@ -129,14 +134,33 @@ impl House {
             assert!(flow.contains(old), "{old:?} is not in the stock flow");
             flow = flow.replace(old, new);
         }
-        fs::write(path.join("passline.toml"), settings.configuration()).expect("written");
+        let on_server = (settings.on_server || database_server::is_wanted()).then(database_server::create);
+        let database = on_server.as_deref().map(|name| {
+            database_server::write_password(&path.join("database.password"));
+            database_server::section(name)
+        });
+        let configuration = settings.configuration() + &database.unwrap_or_default();
+        fs::write(path.join("passline.toml"), configuration).expect("written");
         fs::create_dir(path.join("trunks")).expect("made");
         fs::write(path.join("trunks/test.toml"), settings.trunk.unwrap_or(trunk)).expect("written");
         fs::create_dir(path.join("dialplans")).expect("made");
         fs::create_dir(path.join("tmp")).expect("made");
         fs::write(path.join("dialplans/reset.toml"), flow).expect("written");
         fs::write(path.join("people.csv"), settings.people()).expect("written");
-        Self { folder }
+        Self { folder, on_server }
+    }
+
+    /// Passline's own database.
+    pub(crate) fn database(&self) -> Database {
+        match &self.on_server {
+            Some(name) => Database::on_server(name),
+            None => Database::open(&self.path().join("data/passline.db")),
+        }
+    }
+
+    /// The name of its database on the server, if it is there.
+    pub(crate) fn on_server(&self) -> Option<&str> {
+        self.on_server.as_deref()
     }
 
     /// Where it is.
@@ -171,7 +195,15 @@ impl House {
 
     /// Starts the server by way of another program, such as `prlimit`, that runs it in its place.
     pub(crate) fn serve_under(&self, launcher: &[&str]) -> Server {
-        Server::start(self.path(), launcher)
+        Server::start(self.path(), launcher, "passline")
+    }
+
+    /// Starts the server as a node of this name, with the same files.
+    pub(crate) fn serve_node(&self, node: &str) -> Server {
+        let configuration = fs::read_to_string(self.path().join("passline.toml")).expect("a configuration");
+        let file = self.path().join(format!("{node}.toml"));
+        fs::write(file, format!("node = \"{node}\"\n{configuration}")).expect("written");
+        Server::start(self.path(), &[], node)
     }
 
     /// What a system says to a password.
@@ -232,8 +264,11 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    fn start(folder: &Path, launcher: &[&str]) -> Self {
-        let log_file = folder.join("server.log");
+    fn start(folder: &Path, launcher: &[&str], node: &str) -> Self {
+        let log_file = match node {
+            "passline" => folder.join("server.log"),
+            node => folder.join(format!("{node}.log")),
+        };
         let log = fs::OpenOptions::new()
             .create(true)
             .append(true)
@@ -244,6 +279,7 @@ impl Server {
             .args(&command[1..])
             .current_dir(folder)
             .env("TMPDIR", folder.join("tmp"))
+            .env("PASSLINE_CONFIG", format!("{node}.toml"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
