@@ -383,7 +383,7 @@ mod tests {
     async fn many_writers_give_up_as_soon_as_one() {
         let directory = tempfile::tempdir().unwrap();
         let config = Config {
-            busy_timeout: Duration::from_millis(200),
+            busy_timeout: Duration::from_secs(1),
             ..testing::config(directory.path().join("a.db")).await
         };
         let (store, other) = (Store::open(&config).await.unwrap(), Store::open(&config).await.unwrap());
@@ -400,7 +400,8 @@ mod tests {
             "{results:?}"
         );
         let waited = crate::time::monotonic() - begun;
-        assert!(waited < Duration::from_millis(1_200), "{waited:?}");
+        // Not one after the other.
+        assert!(waited < Duration::from_secs(6), "{waited:?}");
         drop(lock);
         assert!(store.write().await.is_ok());
     }

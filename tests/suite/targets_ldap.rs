@@ -18,7 +18,7 @@ fn servers(backend: &Backend, urls: &[&str], bind: &str) -> ServersConfig {
         urls: urls.iter().map(|&url| url.to_owned()).collect(),
         ca: Some(PathBuf::from(backend.value("CA"))),
         bind: bind.to_owned(),
-        connect: ServersConfig::CONNECT,
+        connect: Duration::from_secs(10),
     }
 }
 

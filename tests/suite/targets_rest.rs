@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::time::Duration;
 
 use passline::integration::target::rest::{Description, Rest, RestConfig, is_address};
 use passline::integration::target::{Expiry, Refusal, Target, TargetError, Verdict};
@@ -41,7 +42,7 @@ fn config(api: &str, server: &Contract) -> RestConfig {
         parameters: parameters(api, server),
         ca: None,
         proxy: None,
-        connect: RestConfig::CONNECT,
+        connect: Duration::from_secs(10),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use passline::integration::target::ssh::{SshConfig, SshHost, SshSignIn};
 use passline::integration::target::{Expiry, Refusal, Target, TargetError, Verdict};
@@ -25,7 +26,7 @@ fn config() -> SshConfig {
         script: None,
         uids: SshConfig::UIDS,
         faillock: true,
-        connect: SshConfig::CONNECT,
+        connect: Duration::from_secs(20),
     }
 }
 
