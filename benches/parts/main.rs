@@ -1,10 +1,11 @@
-//! What the parts of a call cost, without sockets, threads or waiting: `cargo bench`. Figures and their reading are in
+//! What the parts of a call cost, without sockets, threads or waiting, and what the database does: `cargo bench`. Figures and their reading are in
 //! `docs/PERFORMANCE.md`.
 
 mod dialplan;
 mod endpoint;
 mod media;
 mod messages;
+mod store;
 
 use std::time::Duration;
 
@@ -20,6 +21,6 @@ fn settings() -> Criterion {
 criterion_group!(
     name = parts;
     config = settings();
-    targets = messages::all, endpoint::all, media::all, dialplan::all
+    targets = messages::all, endpoint::all, media::all, dialplan::all, store::all
 );
 criterion_main!(parts);
