@@ -25,6 +25,7 @@ mod user;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
 use crate::app::backstage;
@@ -111,7 +112,9 @@ async fn look_into(args: &ConfigArgs, copy: Option<&PathBuf>) -> anyhow::Result<
     if let Place::File(file) = &database.place {
         anyhow::ensure!(file.exists(), "there is no database {}", file.display());
     }
-    Ok(Store::open_read_only(&database).await?)
+    Store::open_read_only(&database)
+        .await
+        .with_context(|| format!("cannot open the database {}", database.place))
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

@@ -21,13 +21,8 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// The server cannot be reached, or does not let us in.
-    #[error("cannot use the database {server}")]
-    Unreachable {
-        /// Which server and database, without the password.
-        server: String,
-        /// What the server or the network said.
-        source: sqlx::Error,
-    },
+    #[error("the server cannot be reached, or does not let passline in")]
+    Unreachable(#[source] sqlx::Error),
     /// The tables cannot be brought to this version of the program.
     #[error("cannot migrate the database; it may belong to a newer version of passline")]
     Migration(#[source] sqlx::migrate::MigrateError),

@@ -7,7 +7,7 @@
 use sqlx::{AnyConnection, AssertSqlSafe, Executor as _};
 use tokio::time::timeout;
 
-use super::postgresql::{self, ANSWER, late};
+use super::postgresql::{self, PING, late};
 use super::{Store, StoreError};
 use crate::time::Timestamp;
 
@@ -53,12 +53,12 @@ impl NodeName {
         }
         let mut session = server.connect().await?;
         let settings = session.execute(sqlx::raw_sql(postgresql::KEEP_ALIVE));
-        timeout(ANSWER, settings).await.map_err(|_| late())??;
+        timeout(PING, settings).await.map_err(|_| late())??;
         let digits: String = self.name.bytes().map(|byte| format!("{byte:02x}")).collect();
         // Text without a meaning of its own, since a name can be anything.
         let statement = AssertSqlSafe(format!("select pg_try_advisory_lock({CLASS}, hashtext('{digits}'))"));
         let taking = sqlx::query_scalar::<_, bool>(statement).fetch_one(&mut session);
-        if !timeout(ANSWER, taking).await.map_err(|_| late())?? {
+        if !timeout(PING, taking).await.map_err(|_| late())?? {
             return Ok(Holding::Taken);
         }
         let now = clock(&mut session).await?;
@@ -73,7 +73,7 @@ const CLASS: i32 = 7_277_547;
 async fn clock(session: &mut AnyConnection) -> Result<Timestamp, StoreError> {
     let asking = sqlx::query_scalar::<_, i64>("select cast(extract(epoch from clock_timestamp()) * 1000 as bigint)")
         .fetch_one(session);
-    let now = timeout(ANSWER, asking).await.map_err(|_| late())??;
+    let now = timeout(PING, asking).await.map_err(|_| late())??;
     Ok(Timestamp::from_millis(now))
 }
 

@@ -37,11 +37,14 @@ pub(super) async fn take_turn(transaction: &mut Transaction) -> Result<(), Store
 
 /// How long the answer to one statement is waited for. Longer than the server takes before it gives up by itself, so
 /// this is for answers that get lost.
-pub(super) const ANSWER: Duration = Duration::from_secs(20);
+pub(super) const ANSWER: Duration = Duration::from_secs(12);
 
 /// The server ends a session, and frees its locks, 25 seconds after the last sign of life of the machine at the other end.
 pub(super) const KEEP_ALIVE: &str = "set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5; \
                                      set tcp_keepalives_count = 3; set tcp_user_timeout = '25s';";
+
+/// How long the answer to next to nothing is waited for.
+pub(super) const PING: Duration = Duration::from_secs(5);
 
 /// How long connecting may take, encryption and sign-in included.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -142,7 +145,7 @@ impl ServerConfig {
         let options = self
             .url()
             .parse::<AnyConnectOptions>()
-            .map_err(|_| self.unreachable(sqlx::Error::Configuration("the address cannot be read".into())))?;
+            .map_err(StoreError::Unreachable)?;
         Ok(options.disable_statement_logging())
     }
 
@@ -150,8 +153,8 @@ impl ServerConfig {
     pub(super) async fn connect(&self) -> Result<AnyConnection, StoreError> {
         let options = self.options()?;
         match timeout(CONNECT, options.connect()).await {
-            Ok(connected) => connected.map_err(|error| self.unreachable(error)),
-            Err(_) => Err(self.unreachable(late())),
+            Ok(connected) => connected.map_err(StoreError::Unreachable),
+            Err(_) => Err(StoreError::Unreachable(late())),
         }
     }
 
@@ -160,13 +163,6 @@ impl ServerConfig {
         let connection = self.connect().await?;
         let _ = timeout(CONNECT, connection.close()).await;
         Ok(())
-    }
-
-    fn unreachable(&self, source: sqlx::Error) -> StoreError {
-        StoreError::Unreachable {
-            server: self.shown(),
-            source,
-        }
     }
 }
 
@@ -227,7 +223,7 @@ async fn pool(
         // The pool waits without a limit for the answer to a rollback; a connection without one is closed.
         .after_release(|connection, _| {
             Box::pin(async move {
-                timeout(ANSWER, connection.ping())
+                timeout(PING, connection.ping())
                     .await
                     .map_err(|_| late())?
                     .map(|()| true)
@@ -239,15 +235,15 @@ async fn pool(
 }
 
 /// What a server must not be set to otherwise. A commit is on disk when it is answered, so a committed intent survives a
-/// power cut there. A node that is cut off in the middle of a transaction keeps the others waiting for half a minute at most.
+/// power cut there. A node that is cut off in the middle of a transaction keeps the others waiting for 15 seconds.
 async fn configure(
     connection: &mut AnyConnection,
     busy_timeout_ms: u128,
     read_only: &'static str,
 ) -> Result<(), sqlx::Error> {
     let settings = format!(
-        "{KEEP_ALIVE} set lock_timeout = {busy_timeout_ms}; set statement_timeout = '15s'; \
-         set idle_in_transaction_session_timeout = '30s'; set client_min_messages = warning; \
+        "{KEEP_ALIVE} set lock_timeout = {busy_timeout_ms}; set statement_timeout = '10s'; \
+         set idle_in_transaction_session_timeout = '15s'; set client_min_messages = warning; \
          set default_transaction_read_only = {read_only}; \
          select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off';"
     );

@@ -2,12 +2,17 @@
 //! for the other.
 
 use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
 use crate::support::caller::Caller;
 use crate::support::database::Database;
+use crate::support::database_server;
 use crate::support::server::{House, Server, Settings};
 use crate::support::{PATIENCE, wait_for};
 
@@ -231,5 +236,90 @@ fn a_node_without_its_database_is_not_ready_and_recovers_by_itself() {
     let log = node.log();
     node.stop();
     assert!(!log.contains("Svc-Pass"), "the password is in no log");
+    assert_audit_is_intact(&house);
+}
+
+/// A cable to the server, on a port of its own. Whoever is connected when it is cut hears nothing any more, not even the end;
+/// the server sees the end, as it would after a while.
+struct Cable {
+    port: u16,
+    cuts: Arc<AtomicU32>,
+    far_ends: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Cable {
+    fn to(port: u16) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        let cable = Self {
+            port: listener.local_addr().expect("bound").port(),
+            cuts: Arc::default(),
+            far_ends: Arc::default(),
+        };
+        let (cuts, far_ends) = (cable.cuts.clone(), cable.far_ends.clone());
+        std::thread::spawn(move || {
+            for near in listener.incoming() {
+                let (Ok(near), Ok(far)) = (near, TcpStream::connect(("127.0.0.1", port))) else {
+                    continue;
+                };
+                let copy = |end: &TcpStream| end.try_clone().expect("a socket");
+                far_ends.lock().expect("no panic").push(copy(&far));
+                for (from, into) in [(copy(&near), copy(&far)), (far, near)] {
+                    let cuts = cuts.clone();
+                    std::thread::spawn(move || pass(from, into, &cuts));
+                }
+            }
+        });
+        cable
+    }
+
+    fn cut(&self) {
+        self.cuts.fetch_add(1, Ordering::SeqCst);
+        for far in self.far_ends.lock().expect("no panic").drain(..) {
+            let _ = far.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+fn pass(mut from: TcpStream, mut into: TcpStream, cuts: &AtomicU32) {
+    let before = cuts.load(Ordering::SeqCst);
+    let mut buffer = [0; 16_384];
+    loop {
+        let passed = match from.read(&mut buffer) {
+            Ok(length) => length > 0 && into.write_all(&buffer[..length]).is_ok(),
+            Err(_) => false,
+        };
+        if cuts.load(Ordering::SeqCst) != before {
+            // Closed sockets would tell.
+            return std::mem::forget((from, into));
+        }
+        if !passed {
+            let _ = into.shutdown(Shutdown::Both);
+            return;
+        }
+    }
+}
+
+/// As behind a network that swallows everything: nothing is refused, and nothing is answered.
+#[test]
+fn connections_without_an_answer_are_given_up_and_replaced() {
+    let house = shared("");
+    let port = database_server::socket().1;
+    let cable = Cable::to(port);
+    let file = house.path().join("passline.toml");
+    let configuration = std::fs::read_to_string(&file).expect("a configuration");
+    let by_cable = configuration.replace(&format!("localhost:{port}"), &format!("localhost:{}", cable.port));
+    assert_ne!(configuration, by_cable);
+    std::fs::write(&file, by_cable).expect("written");
+    let node = house.serve_node("a");
+    cable.cut();
+    for status in [503, 200] {
+        wait_for(&format!("readiness {status}"), PATIENCE, || {
+            (node.page("/health/ready").0 == status).then_some(())
+        });
+    }
+    let mut caller = Caller::dial(&node);
+    caller.verify();
+    caller.hang_up();
+    node.stop();
     assert_audit_is_intact(&house);
 }
