@@ -301,7 +301,8 @@ mod active_directory {
         #[expect(clippy::disallowed_methods, reason = "a real server is waited for")]
         let begun = Instant::now();
         block_on(target.state("gwen")).expect("by the other one");
-        assert!(begun.elapsed() < Duration::from_millis(1_000), "{:?}", begun.elapsed());
+        // Less than silence takes.
+        assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
     }
 
     #[test]
