@@ -26,6 +26,7 @@ fn config() -> SshConfig {
         script: None,
         uids: SshConfig::UIDS,
         faillock: true,
+        verify: true,
         connect: Duration::from_secs(20),
     }
 }
@@ -239,6 +240,11 @@ fn a_script_of_the_host_is_enough_and_keeps_administrators_out() {
     host_person("greta", OLD);
     host_person("grete.admin", OLD);
     on_host(&["usermod", "-aG", "sudo", "grete.admin"], "");
+    host_person("grete.sudo", OLD);
+    on_host(
+        &["tee", "/etc/sudoers.d/grete"],
+        "grete.sudo ALL=(ALL) NOPASSWD: /usr/bin/id\n",
+    );
     let target = host(SshConfig {
         user: "svc-script".to_owned(),
         script: Some("/usr/local/sbin/passline-account".to_owned()),
@@ -252,7 +258,7 @@ fn a_script_of_the_host_is_enough_and_keeps_administrators_out() {
     );
     assert_eq!(verify(&target, "greta", NEW), Verdict::AcceptedMustChange);
     block_on(target.unlock("greta")).expect("unlocked");
-    for other in ["grete.admin", "daemon", "svc-password"] {
+    for other in ["grete.admin", "grete.sudo", "daemon", "svc-password"] {
         let before = shadow(other);
         assert_eq!(
             refusal(reset(&target, other, NEW, Expiry::Keep)),

@@ -53,6 +53,7 @@ pub(super) fn read(table: &mut Table<'_, '_>, name: String) -> SshConfig {
         script,
         uids: min..=max,
         faillock: table.or("faillock", true),
+        verify: table.or("verify", true),
         connect: table.duration(
             "connect",
             SshConfig::CONNECT,

@@ -48,6 +48,8 @@ pub struct SshConfig {
     pub uids: RangeInclusive<u32>,
     /// Whether it counts failures with `pam_faillock`.
     pub faillock: bool,
+    /// Whether people may sign in there by SSH with their passwords, so that one can be tried.
+    pub verify: bool,
     /// How long connecting and signing in may take together.
     pub connect: Duration,
 }
@@ -184,6 +186,12 @@ impl SshHost {
     ) -> Result<(), TargetError> {
         match session.run(&self.command(false, tool, arguments), input).await {
             Ok(output) if output.status == 0 => Ok(()),
+            // A signal ended it, as a shell tells that.
+            Ok(output) if output.status >= 128 => {
+                Err(self
+                    .errors()
+                    .unknown(format!("{} ended with status {}", tool.name(), output.status)))
+            }
             Ok(output) => {
                 let refusal = refusal(&output);
                 tracing::info!(target.name = %self.config.name, tool = tool.name(), status = output.status, %refusal,
@@ -202,6 +210,12 @@ impl SshHost {
         }
         let ran = session.run(&format!("env LC_ALL=C getent passwd {name}"), None).await;
         let found = ran.map_err(|lost| self.errors().unreachable(lost.reason))?;
+        // 2 is what it answers for nobody (getent(1)).
+        if !matches!(found.status, 0 | 2) {
+            return Err(self
+                .errors()
+                .unreachable(format!("getent ended with status {}", found.status)));
+        }
         // A number finds somebody of another name.
         let person = found
             .out
@@ -278,6 +292,9 @@ impl SshHost {
     }
 
     async fn try_password(&self, name: &str, password: &Secret) -> Result<Verdict, TargetError> {
+        if !self.config.verify {
+            return Err(self.errors().unsupported("try a password"));
+        }
         if password.is_empty() || !is_name(name) {
             return Ok(Verdict::Rejected);
         }
@@ -288,7 +305,7 @@ impl SshHost {
             Err(TargetError::Refused {
                 refusal: Refusal::NoSuchAccount,
                 ..
-            }) => return Ok(Verdict::Rejected),
+            }) if tried == Tried::Wrong => return Ok(Verdict::Rejected),
             found => found?,
         };
         let verdict = match tried {
@@ -402,7 +419,7 @@ impl Target for SshHost {
 
     fn capabilities(&self) -> Capabilities {
         Capabilities {
-            verify: true,
+            verify: self.config.verify,
             reset: true,
             expire: true,
             unlock: self.config.faillock,
