@@ -49,7 +49,10 @@ pub(super) fn outcome(number: u16, text: &str) -> Outcome {
         // Read only; waited too long for a lock, deadlock; a cluster that is not ready.
         1836 | 1205 | 1213 | 1047 => Outcome::Elsewhere,
         // Something broke on the way, or somebody interrupted it: storage, log, shutdown, kill, time limit.
-        1026 | 1030 | 1053 | 1105 | 1317 | 1598 | 1927 | 1969 | 3024 => Outcome::Unknown,
+        // Also what a proxy says whose own connection broke.
+        1026 | 1030 | 1053 | 1105 | 1158..=1161 | 1180 | 1317 | 1598 | 1927 | 1969 | 2006 | 2013 | 3024 => {
+            Outcome::Unknown
+        }
         _ => Outcome::Refused(Refusal::Other),
     }
 }

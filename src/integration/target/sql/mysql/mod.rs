@@ -238,7 +238,12 @@ impl Mysql {
             return Ok(by_hash(&account, password).unwrap_or(Verdict::Rejected));
         }
         match self.signed_in(&account, password).await {
-            Ok(Some(Verdict::Rejected)) => Ok(by_hash(&account, password).unwrap_or(Verdict::Rejected)),
+            Ok(Some(Verdict::Rejected)) => match by_hash(&account, password) {
+                Some(verdict) => Ok(verdict),
+                None if account.name.host == "%" => Ok(Verdict::Rejected),
+                // Whichever password it is.
+                None => Err(self.errors().unreachable("this account may not sign in from here")),
+            },
             Ok(Some(verdict)) => Ok(verdict),
             Ok(None) => by_hash(&account, password)
                 .ok_or_else(|| self.errors().unreachable("from here this name is another account")),

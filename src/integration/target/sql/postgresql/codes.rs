@@ -50,6 +50,8 @@ impl<'a> Code<'a> {
             ("42704", _) => Outcome::Refused(Refusal::NoSuchAccount),
             // Invalid parameter value: what modules that check passwords answer.
             ("22023", _) => Outcome::Refused(Refusal::Policy),
+            // Completion unknown; connections that broke, as poolers say it.
+            ("40003", _) | (_, "08") => Outcome::Unknown,
             // Read-only transaction (a standby), lock not available; rolled back, out of resources, interrupted, failed.
             ("25006" | "55P03", _) | (_, "40" | "53" | "57" | "58" | "XX") => Outcome::Elsewhere,
             _ => Outcome::Refused(Refusal::Other),
