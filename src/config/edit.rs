@@ -1,7 +1,7 @@
 //! Changes that a command makes in a configuration file that a person keeps: everything else in it stays as it is.
 
 use std::io::Write as _;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -77,6 +77,7 @@ pub fn with_target(path: &Path, text: &str, name: &str, kind: &str, settings: &[
         let text = text.trim();
         let parsed = text.parse::<Value>().unwrap_or_else(|_| Value::from(text));
         match key.trim().split_once('.') {
+            None if ["name", "kind"].contains(&key.trim()) => return Err(wrong()),
             None if is_key(key.trim()) => {
                 target.insert(key.trim(), value(parsed));
             }
@@ -123,7 +124,7 @@ fn names(document: &DocumentMut) -> impl Iterator<Item = &str> {
         .filter_map(|target| target.get("name")?.as_str())
 }
 
-/// Writes a configuration file, all of it or nothing, with the rights that it has.
+/// Writes a configuration file, all of it or nothing, with the owner and the rights that it has.
 ///
 /// # Errors
 /// [`EditError::File`].
@@ -134,7 +135,8 @@ pub fn write(path: &Path, text: &str) -> Result<(), EditError> {
     };
     // The file itself, where a link leads to it.
     let real = std::fs::canonicalize(path).map_err(failed)?;
-    let permissions = std::fs::metadata(&real).map_err(failed)?.permissions();
+    let metadata = std::fs::metadata(&real).map_err(failed)?;
+    let permissions = metadata.permissions();
     let mut name = real.as_os_str().to_owned();
     name.push(".new");
     let new = PathBuf::from(name);
@@ -146,6 +148,7 @@ pub fn write(path: &Path, text: &str) -> Result<(), EditError> {
             .create_new(true)
             .mode(permissions.mode())
             .open(&new)?;
+        std::os::unix::fs::fchown(&file, Some(metadata.uid()), Some(metadata.gid()))?;
         file.set_permissions(permissions)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
@@ -193,7 +196,7 @@ mod tests {
     #[test]
     fn what_cannot_be_is_told() {
         assert!(matches!(add(FILE, "directory", &[]), Err(EditError::Exists(_))));
-        for setting in ["url", "=x", "a b=c", "a.b.c=d"] {
+        for setting in ["url", "=x", "a b=c", "a.b.c=d", "name=b", "kind=ldap"] {
             assert!(
                 matches!(add(FILE, "sso", &[setting]), Err(EditError::Setting(_))),
                 "{setting}"
