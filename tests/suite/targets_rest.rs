@@ -235,8 +235,11 @@ fn trouble_in_the_middle_is_told_as_it_is() {
             (HappensAndAnswers(502), true),
             (HappensAndAnswers(504), true),
             (Answers(429), false),
-            (Answers(503), false),
-            (Answers(302), false),
+            (Answers(503), true),
+            (HappensAndAnswers(503), true),
+            (Answers(302), true),
+            (HappensAndAnswers(303), true),
+            (Answers(307), false),
         ] {
             let (server, target) = server(api);
             server.trouble(trouble);

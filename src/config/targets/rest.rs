@@ -20,6 +20,12 @@ pub(super) fn read(table: &mut Table<'_, '_>, name: String, path: &dyn Fn(PathBu
     let user = table.required("user", "as whom Passline signs in: a user, or the id of a client");
     let ca = table.optional("ca").map(path);
     let proxy: Option<String> = table.optional("proxy");
+    if proxy.is_some() && url.starts_with("http://") {
+        table.mistake(
+            "proxy",
+            "goes with \"https://\" only: it would be told secrets in clear",
+        );
+    }
     let connect = table.duration(
         "connect",
         RestConfig::CONNECT,

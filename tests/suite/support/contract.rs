@@ -463,8 +463,10 @@ fn entra(request: &Request, state: &mut State) -> Answer {
                 json!({"error": "invalid_grant", "error_description": format!("AADSTS{code}: {text}\r\nTrace ID: 1"),
                        "error_codes": [code]})
             };
+            // The API in this cloud: https://graph.microsoft.com, as a rule.
+            let graph = format!("http://{}/.default", request.header("host"));
             match (value("grant_type"), value("scope")) {
-                ("client_credentials", "https://graph.microsoft.com/.default") if value("client_id") == "passline" => {
+                ("client_credentials", scope) if scope == graph && value("client_id") == "passline" => {
                     match value("client_secret") {
                         CREDENTIAL => Ok(state.token()),
                         _ => Ok((401, denied(7_000_215, "Invalid client secret provided."))),

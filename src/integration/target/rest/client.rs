@@ -26,6 +26,9 @@ const MARGIN: Duration = Duration::from_secs(30);
 /// How long a token is good that does not say so (RFC 6749, section 5.1 recommends that it does).
 const TOKEN_LIFE: Duration = Duration::from_secs(60);
 
+/// In seconds: no token is kept for longer than a day.
+const MAX_TOKEN_LIFE: u64 = 86_400;
+
 /// How long a statement of ours is good (RFC 7523); Google takes an hour at most.
 const STATEMENT_LIFE: i64 = 300;
 
@@ -143,7 +146,7 @@ impl Client {
                 basic: in_header,
             } => {
                 form.push(("grant_type", text("client_credentials")));
-                form.extend(scope.iter().map(|scope| ("scope", text(scope))));
+                form.extend(scope.iter().map(|scope| ("scope", scope.plain(values))));
                 if *in_header {
                     identity = Identity::Header(AUTHORIZATION, basic(user, credential));
                 } else {
@@ -184,7 +187,7 @@ impl Client {
         match (response.status, said("/access_token")) {
             (200, Some(token)) => {
                 let life = response.body.pointer("/expires_in").and_then(Value::as_u64);
-                let life = life.map_or(TOKEN_LIFE, Duration::from_secs);
+                let life = life.map_or(TOKEN_LIFE, |seconds| Duration::from_secs(seconds.min(MAX_TOKEN_LIFE)));
                 Ok(Token {
                     header: Secret::new(format!("Bearer {token}")),
                     until: asked + life.saturating_sub(MARGIN),

@@ -70,7 +70,7 @@ pub(super) enum SignIn {
     /// RFC 6749, section 4.4: `user` is the client, the kept password its secret.
     ClientCredentials {
         token: Template,
-        scope: Option<String>,
+        scope: Option<Template>,
         /// In the header (section 2.3.1) and not in the body.
         #[serde(default)]
         basic: bool,
@@ -139,7 +139,8 @@ pub(super) struct Find {
     pub(super) locked: Option<Condition>,
     pub(super) must_change: Option<Condition>,
     /// Who is never changed.
-    pub(super) left_alone: Option<Condition>,
+    #[serde(default)]
+    pub(super) left_alone: Vec<Condition>,
     /// Where it has something that differs after each change of the password.
     pub(super) marker: Option<String>,
     /// Whether that may be shown as it was for a while.
@@ -394,8 +395,9 @@ impl Description {
 
     fn pointers(&self) -> Vec<&str> {
         let find = &self.find;
-        let conditions = [&find.disabled, &find.locked, &find.must_change, &find.left_alone];
-        let mut all: Vec<&str> = conditions.into_iter().flatten().map(|c| c.pointer.as_str()).collect();
+        let conditions = [&find.disabled, &find.locked, &find.must_change];
+        let conditions = conditions.into_iter().flatten().chain(&find.left_alone);
+        let mut all: Vec<&str> = conditions.map(|c| c.pointer.as_str()).collect();
         all.extend([find.id.as_str(), find.name.as_str()]);
         all.extend([&find.list, &find.marker].into_iter().flatten().map(String::as_str));
         all.extend(self.lock.iter().map(|lock| lock.locked.pointer.as_str()));
@@ -421,7 +423,7 @@ impl SignIn {
         let templates: Vec<&Template> = match self {
             Self::Basic => vec![],
             Self::Header { value, .. } => vec![value],
-            Self::ClientCredentials { token, .. } => vec![token],
+            Self::ClientCredentials { token, scope, .. } => std::iter::once(token).chain(scope).collect(),
             Self::JwtBearer { token, subject, .. } => std::iter::once(token).chain(subject).collect(),
         };
         templates

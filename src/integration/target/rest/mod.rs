@@ -2,8 +2,8 @@
 //! ServiceNow, whatever speaks SCIM 2.0 (RFC 7644), and what somebody describes in a file.
 //!
 //! A [`Description`] says which requests do what and what their answers mean. A request that got no answer, or one that says
-//! that something broke in the middle (500, 502, 504), may have had its effect; before it was sent, and when the server says
-//! that it has no time (429, 503), nothing has happened.
+//! that something broke in the middle (500 and what is above; 503 comes from proxies as well), may have had its effect; before
+//! it was sent, and when the server says that there were too many (429), nothing has happened.
 
 mod client;
 mod description;
@@ -259,11 +259,11 @@ impl Rest {
         }
         // RFC 9110, section 15.
         match response.status {
-            200..300 => Meaning::Done,
+            200..=299 => Meaning::Done,
             403 => Meaning::Rights,
             404 => Meaning::NoSuchAccount,
-            // Another address, no token, no time.
-            300..400 | 401 | 429 | 503 => Meaning::Later,
+            // Another address for the same request, no token, too many requests.
+            301 | 307 | 308 | 401 | 429 => Meaning::Later,
             400..500 if response.status != 408 => Meaning::Other,
             _ => Meaning::Unknown,
         }
@@ -311,11 +311,7 @@ impl Rest {
             tracing::warn!(target.name = %self.config.name, account = name, "several people have this name; none is changed");
             return Err(nobody());
         }
-        if find
-            .left_alone
-            .as_ref()
-            .is_some_and(|condition| condition.holds(entry, &values))
-        {
+        if find.left_alone.iter().any(|condition| condition.holds(entry, &values)) {
             tracing::warn!(target.name = %self.config.name, account = name, "this account is one that is never changed");
             return Err(self.errors().refused(Refusal::Rights));
         }
@@ -345,6 +341,9 @@ impl Rest {
     }
 
     async fn set_password(&self, name: &str, password: &Secret, expiry: Expiry) -> Result<Expiry, TargetError> {
+        if !self.offers(&self.description().reset[..1]) {
+            return Err(self.errors().unsupported("reset a password"));
+        }
         let account = self.find(name).await?;
         if account.disabled == Some(true) {
             return Err(self.errors().refused(Refusal::Disabled));
@@ -385,12 +384,14 @@ impl Rest {
         }
         let account = self.find(name).await?;
         let values = self.values(&[("account", name), ("id", &account.id)]);
+        let mut begun = false;
         for step in steps {
             if step.only == Some(Only::Locked) && account.locked != Some(true) {
                 continue;
             }
             match self.order(step, &values).await {
-                Done::Yes => {}
+                Done::Yes => begun = true,
+                Done::No(error) if begun => return Err(self.errors().unknown(format!("done in part: {error}"))),
                 Done::No(error) => return Err(error),
             }
         }
@@ -436,7 +437,7 @@ impl Rest {
             Err(TargetError::Refused {
                 refusal: Refusal::NoSuchAccount,
                 ..
-            }) => return Ok(Verdict::Rejected),
+            }) if tried.means == Shown::Rejected => return Ok(Verdict::Rejected),
             Err(error) => return Err(error),
         };
         Ok(match tried.means {
@@ -503,7 +504,7 @@ enum Failed {
 /// Whether a text can be the name of an account: nothing that would end a text in a filter (RFC 7644, section 3.4.2.2; `^`
 /// joins conditions at ServiceNow), nor lead to another path.
 fn is_name(account: &str) -> bool {
-    let is_wrong = |c: char| c.is_control() || "\"'\\^{}".contains(c);
+    let is_wrong = |c: char| c.is_control() || "\"'\\^{}:".contains(c);
     !account.is_empty() && account.len() <= 256 && !account.contains(is_wrong) && !matches!(account, "." | "..")
 }
 
