@@ -46,7 +46,9 @@ enum Command {
     ///   passline target add corp active_directory urls='["ldaps://dc1.example.com"]' bind=svc-passline@example.com
     ///     base=OU=Staff,DC=example,DC=com
     ///
-    ///   passline target add sso rest api=keycloak url=https://sso.example.com user=passline parameters.realm=staff
+    ///   passline target add unix1 ssh host=unix1.example.com user=svc-passline host_keys='["ssh-ed25519 AAAA..."]'
+    ///
+    ///   passline target add sso rest api=keycloak url=... user=passline parameters.realm=staff
     ///
     /// Nothing is written if the configuration would have a mistake.
     Add {
