@@ -19,6 +19,12 @@ pub(super) async fn open(path: &Path, connections: u32, busy_timeout: Duration) 
     create_private(path).map_err(|source| file_error(path, source))?;
     let options: AnyConnectOptions = url(path).parse()?;
     let busy_timeout_ms = busy_timeout.as_millis();
+    // A new file is made one for WAL by one connection: of several at once some would be refused, and say so in the log.
+    // Whatever fails here fails again below.
+    if let Ok(mut first) = AnyConnection::connect_with(&options).await {
+        let _ = configure(&mut first, busy_timeout_ms).await;
+        let _ = first.close().await;
+    }
     let pool = AnyPoolOptions::new()
         .max_connections(connections)
         // All of them, for good: when file handles run out, calls in progress must not need new ones.
