@@ -390,6 +390,14 @@ impl SshHost {
         let ran = session.run("env LC_ALL=C getent passwd", None).await;
         let shown = ran.map_err(|lost| self.errors().unreachable(lost.reason))?;
         session.close().await;
+        if shown.status != 0 {
+            return Err(self
+                .errors()
+                .unreachable(format!("`getent passwd` ended with status {}", shown.status)));
+        }
+        if shown.out.len() >= session::MAX_OUTPUT {
+            return Err(self.errors().unreachable("it has more users than Passline can list"));
+        }
         let mut names = shown::people(&shown.out, &self.config.uids);
         names.retain(|name| is_name(name) && after.is_none_or(|after| name.as_str() > after));
         names.truncate(limit);

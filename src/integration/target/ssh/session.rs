@@ -18,7 +18,7 @@ use crate::secret::Secret;
 const IDLE: Duration = Duration::from_secs(30);
 
 /// More output of a command is not read.
-const MAX_OUTPUT: usize = 1 << 20;
+pub(super) const MAX_OUTPUT: usize = 1 << 20;
 
 const BROKEN: &str = "the connection broke";
 
