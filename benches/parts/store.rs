@@ -91,6 +91,7 @@ async fn filled(config: &Config) -> Store {
             login: format!("user{number}").parse().expect("a login"),
             display_name: String::new(),
             employee_number: Some((100_000 + number).to_string().parse().expect("a number")),
+            other_numbers: Vec::new(),
             discriminator: None,
             status: UserStatus::Active,
             language: None,

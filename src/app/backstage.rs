@@ -8,9 +8,10 @@ use anyhow::Context as _;
 
 use super::connector;
 use crate::call::{Label, Labels};
-use crate::config::{Config, DatabaseSection, KeysSection, TargetKind};
+use crate::config::{Config, DatabaseSection, KeysSection, SourcePlace, TargetConfig, TargetKind};
 use crate::identity::event::{Actor, Door, Origin};
 use crate::identity::policy::WordList;
+use crate::integration::source::Source;
 use crate::integration::target::embedded::Directories;
 use crate::integration::target::{Refusal, Target, TargetError};
 use crate::secret::Secret;
@@ -37,6 +38,8 @@ pub struct Backstage {
     pub directories: Directories,
     /// The target systems, in the order of the configuration.
     pub targets: Vec<Arc<dyn Target>>,
+    /// Where people come from, in the order of the configuration.
+    pub sources: Vec<Arc<dyn Source>>,
     /// The credentials of target systems.
     pub vault: Vault,
     /// How systems are called in speech.
@@ -100,14 +103,14 @@ pub async fn open(config: &Config) -> anyhow::Result<Backstage> {
         .await
         .with_context(|| directory_file.display().to_string())?;
     let vault = Vault::new(store.clone(), keys_source(config));
-    let mut credentials = match config.targets.iter().any(|target| target.kind.signs_in_as().is_some()) {
+    let credentials = match config.targets.iter().any(|target| target.kind.signs_in_as().is_some()) {
         true => vault.open().await?,
         false => Default::default(),
     };
     let mut targets = Vec::with_capacity(config.targets.len());
     for target in &config.targets {
-        let credential = match credentials.remove(&target.name) {
-            Some(Ok(credential)) => Some(credential),
+        let credential = match credentials.get(&target.name) {
+            Some(Ok(credential)) => Some(credential.clone()),
             Some(Err(error)) => {
                 tracing::error!(target.name = %target.name, %error, "the password for a target cannot be read");
                 None
@@ -119,6 +122,14 @@ pub async fn open(config: &Config) -> anyhow::Result<Backstage> {
                 "no password is kept for a target; enter it with `passline target credential`");
         }
         targets.push(connector::of(target, credential, &directories)?);
+    }
+    let mut sources = Vec::with_capacity(config.sources.len());
+    for source in &config.sources {
+        let credential = match &source.place {
+            SourcePlace::Directory { target, .. } => credentials.get(target).and_then(|opened| opened.as_ref().ok()),
+            _ => None,
+        };
+        sources.push(connector::of_source(source, credential.cloned(), &targets)?);
     }
     let services = Services::new(Parts {
         store: store.clone(),
@@ -144,6 +155,7 @@ pub async fn open(config: &Config) -> anyhow::Result<Backstage> {
         store,
         directories,
         targets,
+        sources,
         vault,
         labels: labels.collect(),
         clock,
@@ -155,22 +167,26 @@ pub async fn open(config: &Config) -> anyhow::Result<Backstage> {
 ///
 /// # Errors
 /// When the database or the directory fails.
-pub async fn open_accounts(backstage: &Backstage, config: &Config) -> anyhow::Result<usize> {
+pub async fn open_accounts(
+    services: &Services,
+    directories: &Directories,
+    targets: &[TargetConfig],
+) -> anyhow::Result<usize> {
     const PAGE: u32 = 500;
     let (mut after, mut opened) = (None, 0);
     loop {
-        let page = backstage.services.list_users(after.as_ref(), PAGE).await?;
+        let page = services.list_users(after.as_ref(), PAGE).await?;
         let Some(last) = page.last() else { return Ok(opened) };
         after = Some(last.login.clone());
         for user in &page {
-            for account in backstage.services.show_user(&user.login).await?.accounts {
-                let Some(target) = config.targets.iter().find(|target| target.name == account.target) else {
+            for account in services.show_user(&user.login).await?.accounts {
+                let Some(target) = targets.iter().find(|target| target.name == account.target) else {
                     continue;
                 };
                 let TargetKind::Embedded(rules) = &target.kind else {
                     continue;
                 };
-                let directory = backstage.directories.target(&target.name, rules.clone());
+                let directory = directories.target(&target.name, rules.clone());
                 if let Err(TargetError::Refused {
                     refusal: Refusal::NoSuchAccount,
                     ..

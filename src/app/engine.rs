@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use super::backstage::{self, Backstage};
 use super::file_handles::{self, Room};
-use super::{core_dumps, flows, metrics, trunks, voices};
+use super::{core_dumps, flows, metrics, sources, trunks, voices};
 use crate::api::admin::Admin;
 use crate::call::metrics::Metrics;
 use crate::call::record::CallRecords;
@@ -154,6 +154,7 @@ impl Engine {
                 .run_background(sinks, OutboxLimits::default(), background_stop)
                 .await;
         });
+        upkeep.spawn(sources::Schedule::new(&backstage, config).follow(stop.clone()));
         let follow = metrics::follow_sip(sip.clone(), sip_figures);
         let follow_stop = stop.clone();
         upkeep.spawn(async move { follow_stop.run_until_cancelled(follow).await });

@@ -5,6 +5,7 @@
 //! | [`engine`] | the running program |
 //! | [`backstage`] | database, peppers, targets and services |
 //! | [`voices`], [`flows`], [`trunks`] | prompts and engines, call flows, trunk files |
+//! | [`sources`] | people, read when it is time |
 //! | [`metrics`] | what is scraped |
 //! | [`file_handles`], [`core_dumps`] | the limit of open files, and no memory on disk |
 //! | [`demo_data`], [`demo_caller`] | people and systems for demonstrations, and somebody who calls |
@@ -18,5 +19,6 @@ pub mod engine;
 pub mod file_handles;
 pub mod flows;
 pub mod metrics;
+pub mod sources;
 pub mod trunks;
 pub mod voices;

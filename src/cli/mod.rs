@@ -19,6 +19,7 @@ mod output;
 mod prompts;
 mod serve;
 mod simulate;
+mod sync;
 mod target;
 mod user;
 
@@ -68,6 +69,7 @@ enum Command {
     Prompts(prompts::Command),
     /// Load, show, unlock and enrol people.
     User(user::Args),
+    Sync(sync::Args),
     Target(target::Args),
     Keys(keys::Args),
     /// Verify the audit log.
@@ -132,6 +134,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Dialplan(command) => dialplan::run(&command),
         Command::Prompts(command) => prompts::run(&command),
         Command::User(args) => user::run(&args),
+        Command::Sync(args) => sync::run(&args),
         Command::Target(args) => target::run(&args),
         Command::Keys(args) => keys::run(&args),
         Command::Audit(command) => audit::run(&command),

@@ -52,7 +52,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Show one person: accounts, enrolment, lockout. Answers are hashed and cannot be shown.
+    /// Show one person: how to reach them, accounts, enrolment, lockout. Answers are hashed and cannot be shown.
     Show {
         /// The login.
         login: String,
@@ -108,7 +108,7 @@ async fn import(backstage: &Backstage, config: &Config, file: &PathBuf, json: bo
         .import_users(&backstage::command_line(), reader, told)
         .await?;
     output::progress_done();
-    let opened = backstage::open_accounts(backstage, config).await?;
+    let opened = backstage::open_accounts(&backstage.services, &backstage.directories, &config.targets).await?;
     let progress = report.progress;
     if json {
         let mistakes: Vec<_> = report
@@ -189,7 +189,7 @@ async fn show(backstage: &Backstage, login: &Login, json: bool) -> anyhow::Resul
         .show_user(login)
         .await
         .map_err(|error| named(error, login))?;
-    let user = &report.user;
+    let (user, profile) = (&report.user, &report.profile);
     let number = user.employee_number.as_ref().map(|number| number.as_str());
     let standing = match report.standing {
         Standing::Open => "may try".to_owned(),
@@ -209,6 +209,11 @@ async fn show(backstage: &Backstage, login: &Login, json: bool) -> anyhow::Resul
         output::json(&serde_json::json!({
             "login": user.login.as_str(), "name": user.display_name, "employee_number": number, "status": user.status.as_str(),
             "language": user.language.as_ref().map(|language| language.as_str()), "has_discriminator": user.discriminator.is_some(),
+            "other_numbers": user.other_numbers.iter().map(|number| number.as_str()).collect::<Vec<_>>(),
+            "phones": profile.phones.iter().map(|phone| phone.as_str()).collect::<Vec<_>>(),
+            "mails": profile.mails.iter().map(|mail| mail.as_str()).collect::<Vec<_>>(),
+            "departments": profile.departments, "groups": profile.groups,
+            "managers": report.managers.iter().map(|manager| manager.as_str()).collect::<Vec<_>>(),
             "accounts": accounts, "enrolled": enrolled, "lockout": standing,
         }))?;
         return Ok(ExitCode::SUCCESS);
@@ -220,6 +225,24 @@ async fn show(backstage: &Backstage, login: &Login, json: bool) -> anyhow::Resul
     output::line(format_args!("keys        {}", keys.join(" or ")));
     output::line(format_args!("status      {}", user.status.as_str()));
     output::line(format_args!("lockout     {standing}"));
+    let details = [
+        (
+            "phone",
+            profile.phones.iter().map(|phone| phone.as_str()).collect::<Vec<_>>(),
+        ),
+        ("mail", profile.mails.iter().map(|mail| mail.as_str()).collect()),
+        ("department", profile.departments.iter().map(String::as_str).collect()),
+        (
+            "manager",
+            report.managers.iter().map(|manager| manager.as_str()).collect(),
+        ),
+        ("group", profile.groups.iter().map(String::as_str).collect()),
+    ];
+    for (kind, values) in details {
+        for value in values {
+            output::line(format_args!("{kind:<10}  {value}"));
+        }
+    }
     for (channel, count) in &report.enrolled {
         output::line(format_args!("enrolled    {count} questions for {channel}"));
     }

@@ -8,6 +8,7 @@ mod database;
 pub mod edit;
 mod identity;
 mod questions;
+mod sources;
 mod targets;
 mod telephony;
 
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use database::DatabaseSection;
+pub use sources::{SourceConfig, SourcePlace};
 pub use targets::{TargetConfig, TargetKind};
 pub use telephony::{Listen, SipLimits, Transport};
 
@@ -58,6 +60,8 @@ pub struct Config {
     pub questions: Vec<NewQuestion>,
     /// Where passwords live, in the order in which callers hear them.
     pub targets: Vec<TargetConfig>,
+    /// Where people come from.
+    pub sources: Vec<SourceConfig>,
     /// Where the keys come from that credentials of targets are sealed with.
     pub keys: KeysSection,
     /// The operators' port; loopback only.
@@ -178,6 +182,7 @@ fn parse(file: &Path, text: &str, mistakes: &Mistakes) -> Config {
     let (services, passwords) = identity::read(&mut root, &path);
     let questions = questions::read(&mut root);
     let targets = targets::read(&mut root, &path);
+    let sources = sources::read(&mut root, &targets, &questions, &path);
     let mut keys = root.table("keys");
     let keys_section = keys_section(&mut keys, &path);
     keys.finish();
@@ -207,6 +212,7 @@ fn parse(file: &Path, text: &str, mistakes: &Mistakes) -> Config {
         dictionary: passwords.dictionary,
         questions,
         targets,
+        sources,
         keys: keys_section,
         admin: admin_address,
         log: log_config,
@@ -344,7 +350,11 @@ mod tests {
                                  [[target]]\nname = 'erp'\nkind = 'command'\nprogram = ['reset-erp']\n\
                                  [[target]]\nname = 'sso'\nkind = 'rest'\napi = 'scim'\nurl = 'https://id'\nuser = 'p'\n\
                                  [[target]]\nname = 'database'\nkind = 'postgresql'\nhost = 'db1'\nuser = 'svc'\n\
-                                 [[target]]\nname = 'shop'\nkind = 'mysql'\nhost = 'db2'\nuser = 'svc'\n";
+                                 [[target]]\nname = 'shop'\nkind = 'mysql'\nhost = 'db2'\nuser = 'svc'\n\
+                                 [[source]]\nname = 'staff'\nkind = 'directory'\ntarget = 'corp'\n\
+                                 [[source.account]]\ntarget = 'unix'\nattribute = 'uid'\n\
+                                 [[source]]\nname = 'plant'\nkind = 'csv'\nfile = 'plant.csv'\nentry = 'number'\n\
+                                 [[source.answer]]\nquestion = 'Q'\nattribute = 'badge'\n";
 
     const DOCUMENT: &str = include_str!("../../docs/CONFIGURATION.md");
 
@@ -421,12 +431,24 @@ mod tests {
         assert_eq!(keys, keys_asked_for());
     }
 
+    /// What excerpts about sources name.
+    const TARGETS: &str = "[[question]]\ntext = 'Q'\nprompt = 'question.start_year'\nanswer = 'digits 4-4'\n\
+                           [[target]]\nname = 'directory'\nkind = 'embedded'\n\
+                           [[target]]\nname = 'corp'\nkind = 'active_directory'\nurls = ['ldaps://dc1']\nbind = 'svc'\nbase = 'dc=x'\n\
+                           [[target]]\nname = 'people'\nkind = 'ldap'\nurls = ['ldap://ds1']\nbind = 'cn=svc'\nbase = 'dc=x'\n\
+                           [[target]]\nname = 'erp'\nkind = 'command'\nprogram = ['reset-erp']\n\
+                           [[target]]\nname = 'unix1'\nkind = 'command'\nprogram = ['reset-unix']\n";
+
     #[test]
     fn what_the_documents_show_is_right() {
         let is_of_an_excerpt = |mistake: &Mistake| {
             mistake.message.starts_with("missing; ") && ["data", "sip.listen", "target"].contains(&mistake.key.as_str())
         };
-        for document in [DOCUMENT, include_str!("../../README.md")] {
+        for document in [
+            DOCUMENT,
+            include_str!("../../README.md"),
+            include_str!("../../docs/PEOPLE.md"),
+        ] {
             let blocks = blocks(document);
             assert!(!blocks.is_empty());
             for block in blocks {
@@ -435,7 +457,12 @@ mod tests {
                     continue;
                 }
                 let mistakes = Mistakes::default();
-                parse("/etc/passline.toml".as_ref(), block, &mistakes);
+                // Sources name what stands elsewhere in the file.
+                let whole = match block.starts_with("[[source]]") {
+                    true => format!("{TARGETS}{block}"),
+                    false => block.to_owned(),
+                };
+                parse("/etc/passline.toml".as_ref(), &whole, &mistakes);
                 let list: Vec<_> = mistakes.into_list();
                 let wrong: Vec<_> = list.iter().filter(|mistake| !is_of_an_excerpt(mistake)).collect();
                 assert!(wrong.is_empty(), "{block}\n{wrong:#?}");

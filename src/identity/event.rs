@@ -145,6 +145,33 @@ events! {
         /// First mistake in it.
         reason: String,
     }
+    /// People were loaded from a source, and something has changed.
+    PeopleLoaded = "ET_SYNC_SUCCESS" {
+        /// The source.
+        source: String,
+        /// People who are new.
+        created: u64,
+        /// People about whom something is new.
+        changed: u64,
+        /// People who are not there any more.
+        removed: u64,
+    }
+    /// People could not be loaded from a source.
+    PeopleNotLoaded = "ET_SYNC_FAILURE" {
+        /// The source.
+        source: String,
+        /// Why.
+        reason: String,
+    }
+    /// So many people are missing from a source that nobody was removed; somebody must say whether it is right.
+    RemovalsHeld = "ET_SYNC_HELD" {
+        /// The source.
+        source: String,
+        /// How many are missing.
+        missing: u64,
+        /// Of how many.
+        known: u64,
+    }
     /// A call was answered.
     CallStarted = "ET_CALL_START" {
         /// The call.

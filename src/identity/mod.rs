@@ -12,6 +12,7 @@
 //! |---|---|
 //! | [`ids`] | identifiers and how they are made |
 //! | [`user`], [`keypad`] | who can be meant by the keys that a caller pressed |
+//! | [`profile`] | how to reach a user, and where they belong |
 //! | [`pepper`] | the keys that are kept outside the database |
 //! | [`question`], [`date`], [`answer`], [`answer_hash`] | what is asked, what counts as the same answer, how answers are kept |
 //! | [`decoy`] | whom a caller meets who keyed an ID that nobody has |
@@ -36,6 +37,7 @@ pub mod keypad;
 pub mod lockout;
 pub mod pepper;
 pub mod policy;
+pub mod profile;
 pub mod question;
 pub mod user;
 

@@ -116,6 +116,13 @@ impl Peppers {
         self.ring.first().expect("a ring is never empty")
     }
 
+    /// What shows whether `parts` are the same as before, and nothing else of them. The same from year to year.
+    #[must_use]
+    pub fn fingerprint(&self, purpose: &str, parts: &[&[u8]]) -> String {
+        let tag = self.eldest().mac(purpose, parts);
+        tag[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// The one with this number.
     #[must_use]
     pub fn find(&self, id: PepperId) -> Option<&Pepper> {

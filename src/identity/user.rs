@@ -23,6 +23,8 @@ pub struct User {
     pub display_name: String,
     /// Numeric ID that can be keyed as it is.
     pub employee_number: Option<EmployeeNumber>,
+    /// More numbers that can be keyed as they are: of a badge, of another country.
+    pub other_numbers: Vec<EmployeeNumber>,
     /// Tells users apart whose login has the same keypad form.
     pub discriminator: Option<Discriminator>,
     /// Whether they may use Passline.
@@ -32,12 +34,15 @@ pub struct User {
 }
 
 impl User {
-    /// Everything a caller may key for this user: the login on the keypad, the employee number, without doubles.
+    /// Everything a caller may key for this user: the login on the keypad, the numbers, without doubles.
     #[must_use]
     pub fn keypad_ids(&self) -> Vec<KeypadId> {
         let mut ids: Vec<KeypadId> = KeypadId::from_login(self.login.as_str()).into_iter().collect();
-        let number = self.employee_number.as_ref().map(|number| number.0.clone());
-        ids.extend(number.filter(|number| !ids.contains(number)));
+        for number in self.employee_number.iter().chain(&self.other_numbers) {
+            if !ids.contains(&number.0) {
+                ids.push(number.0.clone());
+            }
+        }
         ids
     }
 }
@@ -104,6 +109,12 @@ pub enum UserError {
     /// Not a language tag.
     #[error("a language is written as in en-US (BCP 47)")]
     Language,
+    /// Not a telephone number.
+    #[error("a telephone number has 2 to 25 digits")]
+    Phone,
+    /// Not a mail address.
+    #[error("a mail address is written as in ada@example.com")]
+    Mail,
     /// Not a status.
     #[error("a user is active, disabled or locked_by_admin")]
     Status,
@@ -266,6 +277,7 @@ mod tests {
             login: login.parse().unwrap(),
             display_name: "Jane Smith".into(),
             employee_number: number.map(|number| number.parse().unwrap()),
+            other_numbers: Vec::new(),
             discriminator: None,
             status: UserStatus::Active,
             language: None,

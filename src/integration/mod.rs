@@ -1,3 +1,4 @@
-//! The systems where passwords live.
+//! Systems of others: where passwords live, and where people come from.
 
+pub mod source;
 pub mod target;

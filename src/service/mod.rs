@@ -41,6 +41,7 @@ pub mod pepper;
 mod record;
 mod recovery;
 mod reset;
+mod sync;
 mod systems;
 mod under_way;
 mod unlock;
@@ -75,6 +76,9 @@ pub use password::{Proposal, Proposed, ReadBack};
 pub use people::{Enrolment, NewQuestion, NewUser, PeopleError, UserReport};
 pub use recovery::Recovered;
 pub use reset::IdempotencyKey;
+pub use sync::{
+    Attributes, LinkRule, Mapping, SourceStatus, SyncCounts, SyncError, SyncOptions, SyncProblem, SyncReport, SyncRules,
+};
 pub use systems::{Selected, System};
 pub use unlock::Unlocked;
 pub use verify::{Answered, NextQuestion};

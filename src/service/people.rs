@@ -8,12 +8,13 @@ use crate::identity::answer_hash::{AnswerContext, AnswerHash};
 use crate::identity::event::{EventKind, Origin};
 use crate::identity::ids::{AccountId, QuestionId, UserId};
 use crate::identity::lockout::{Standing, SubjectKey};
+use crate::identity::profile::Profile;
 use crate::identity::question::{Channel, Channels, Origin as QuestionOrigin, Question};
 use crate::identity::user::{Discriminator, EmployeeNumber, LanguageTag, Login, User, UserError, UserStatus};
 use crate::secret::Secret;
 use crate::store::account::{self, Account};
 use crate::store::lockout::{self, SubjectKind};
-use crate::store::{StoreError, Transaction, evidence, question, user};
+use crate::store::{StoreError, Transaction, evidence, profile, question, user};
 use crate::time::Timestamp;
 
 /// A user to be.
@@ -62,6 +63,10 @@ pub struct Enrolment {
 pub struct UserReport {
     /// The user.
     pub user: User,
+    /// How to reach them, and where they belong.
+    pub profile: Profile,
+    /// Logins of their managers, as far as they are here.
+    pub managers: Vec<Login>,
     /// Their accounts.
     pub accounts: Vec<Account>,
     /// How many questions are enrolled, by channel.
@@ -154,7 +159,16 @@ impl Services {
             enrolled.insert(channel, question::enrolled(&mut tx, user.id, channel).await?.len());
         }
         let lockout = lockout::find(&mut tx, &SubjectKey::user(self.peppers(), user.id)).await?;
+        let profile = profile::find(&mut tx, user.id).await?;
+        let mut managers = Vec::new();
+        for place in &profile.managers {
+            for manager in profile::at_place(&mut tx, place).await? {
+                managers.extend(user::find(&mut tx, manager).await?.map(|manager| manager.login));
+            }
+        }
         Ok(UserReport {
+            profile,
+            managers,
             accounts: account::of_user(&mut tx, user.id).await?,
             enrolled,
             standing: lockout.standing(self.now(), self.lockout_config(SubjectKind::User)),
@@ -320,6 +334,7 @@ impl Services {
             login: new.login.clone(),
             display_name: new.display_name.clone(),
             employee_number: new.employee_number.clone(),
+            other_numbers: Vec::new(),
             discriminator: discriminator
                 .map(|digits| Discriminator::new(self.peppers(), id, digits.expose()))
                 .transpose()?,
@@ -353,6 +368,7 @@ impl Services {
                 user,
                 target: system.clone(),
                 name: name.clone(),
+                from: None,
             };
             account::insert(tx, &account).await?;
             linked = true;

@@ -217,6 +217,7 @@ impl Services {
                     user: intent.user,
                     target: item.target,
                     name: item.account,
+                    from: None,
                 },
             })
         });

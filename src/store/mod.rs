@@ -21,9 +21,11 @@ pub mod evidence;
 pub mod lockout;
 pub mod node;
 pub mod outbox;
+pub mod profile;
 pub mod question;
 pub mod reset;
 pub mod setting;
+pub mod source;
 pub mod user;
 pub mod visit;
 

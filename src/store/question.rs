@@ -132,6 +132,18 @@ pub async fn renew_answer(
     Ok(())
 }
 
+/// Forgets all that a user has answered; `false` if it was nothing.
+///
+/// # Errors
+/// When the database fails.
+pub async fn forget_answers(tx: &mut Transaction, user: UserId) -> Result<bool, StoreError> {
+    let done = sqlx::query("delete from answers where user_id = $1")
+        .bind(user.to_string())
+        .execute(tx.connection())
+        .await?;
+    Ok(done.rows_affected() > 0)
+}
+
 /// What a user answered. One statement, found or not.
 ///
 /// # Errors

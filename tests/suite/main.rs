@@ -12,6 +12,7 @@ mod faults;
 mod lossy;
 mod nodes;
 mod sipp;
+mod sources;
 mod stolen_audio;
 mod support;
 mod targets;

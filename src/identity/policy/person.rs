@@ -42,12 +42,13 @@ impl Person {
         Self { words }
     }
 
-    /// Login without its domain, names, employee number.
+    /// Login without its domain, names, numbers.
     #[must_use]
     pub fn of(user: &User) -> Self {
         let login = keypad::without_domain(user.login.as_str());
-        let number = user.employee_number.as_ref().map(|number| number.as_str());
-        Self::new([login, &user.display_name].into_iter().chain(number))
+        let numbers = user.employee_number.iter().chain(&user.other_numbers);
+        let numbers = numbers.map(|number| number.as_str());
+        Self::new([login, &user.display_name].into_iter().chain(numbers))
     }
 
     /// Whether a word stands in `password` (given in its likeness), forwards or backwards.

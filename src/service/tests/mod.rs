@@ -10,6 +10,7 @@ mod lockout;
 mod nodes;
 mod people;
 mod reset;
+mod sync;
 mod timing;
 mod visit;
 

@@ -1,12 +1,16 @@
 //! Which server is asked, and the connection to it.
 
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use ldap3::adapters::{Adapter, EntriesOnly, PagedResults};
 use ldap3::controls::RawControl;
-use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapError, LdapResult, Mod, Scope, SearchEntry};
+use ldap3::{
+    Ldap, LdapConnAsync, LdapConnSettings, LdapError, LdapResult, Mod, ResultEntry, Scope, SearchEntry, SearchStream,
+};
 use rustls::ClientConfig;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -22,6 +26,9 @@ const NO_CREDENTIAL: &str = "Passline has no password there; enter it with `pass
 
 /// The control *no operation* (draft-zeilenga-ldap-noop-12), which OpenLDAP knows under a number of its own.
 const NO_OP: &str = "1.3.6.1.4.1.4203.666.5.2";
+
+/// How long the next of many entries may take: a server sorts out a large filter before it gives the first one.
+const NEXT: Duration = Duration::from_secs(60);
 
 /// How long saying goodbye may take.
 const GOODBYE: Duration = Duration::from_millis(500);
@@ -46,7 +53,7 @@ impl ServersConfig {
 }
 
 /// The servers of one directory, and which of them to ask first.
-pub(super) struct Servers {
+pub(in crate::integration) struct Servers {
     config: ServersConfig,
     tls: Arc<ClientConfig>,
     credential: Option<Secret>,
@@ -56,11 +63,11 @@ pub(super) struct Servers {
 
 /// Nothing was asked of any server: none could be reached, or none let Passline in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct NoServer(pub(super) String);
+pub(in crate::integration) struct NoServer(pub(in crate::integration) String);
 
 /// What became of a request that was sent.
 #[derive(Debug)]
-pub(super) enum Sent {
+pub(in crate::integration) enum Sent {
     /// The server answered.
     Answered(LdapResult),
     /// The connection was gone before the request went out.
@@ -70,7 +77,7 @@ pub(super) enum Sent {
 }
 
 impl Servers {
-    pub(super) fn new(config: ServersConfig, credential: Option<Secret>) -> Result<Self, TlsError> {
+    pub(in crate::integration) fn new(config: ServersConfig, credential: Option<Secret>) -> Result<Self, TlsError> {
         Ok(Self {
             tls: Arc::new(tls::client(config.ca.as_deref())?),
             config,
@@ -91,7 +98,7 @@ impl Servers {
     }
 
     /// A connection to the first server that can be reached and lets Passline in.
-    pub(super) async fn session(&self, near: &[String]) -> Result<Session, NoServer> {
+    pub(in crate::integration) async fn session(&self, near: &[String]) -> Result<Session, NoServer> {
         if self.credential.is_none() {
             return Err(NoServer(NO_CREDENTIAL.to_owned()));
         }
@@ -161,7 +168,7 @@ impl Servers {
     }
 
     /// Remembers that this server is of no help now.
-    pub(super) fn failed(&self, url: &str, reason: &str) -> NoServer {
+    pub(in crate::integration) fn failed(&self, url: &str, reason: &str) -> NoServer {
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         failed.retain(|(other, at)| other != url && at.elapsed() < SHUNNED);
         failed.push((url.to_owned(), Instant::now()));
@@ -178,7 +185,7 @@ impl fmt::Debug for Servers {
 }
 
 /// What a server said, fit for a log: result, and its own text. Neither ever holds a password.
-pub(super) fn shown(result: &LdapResult) -> String {
+pub(in crate::integration) fn shown(result: &LdapResult) -> String {
     let text = result.text.trim_matches(|c: char| c.is_whitespace() || c == '\0');
     let text: String = text.chars().filter(|c| !c.is_control()).take(200).collect();
     if text.is_empty() {
@@ -202,7 +209,7 @@ fn remedy(reason: &str) -> &'static str {
 }
 
 /// One connection.
-pub(super) struct Session {
+pub(in crate::integration) struct Session {
     url: String,
     ldap: Ldap,
     driver: Driver,
@@ -219,7 +226,7 @@ impl Drop for Driver {
 
 impl Session {
     /// The server.
-    pub(super) fn url(&self) -> &str {
+    pub(in crate::integration) fn url(&self) -> &str {
         &self.url
     }
 
@@ -261,7 +268,7 @@ impl Session {
     }
 
     /// Entries below `base`, with these attributes; at most `limit` of them, as nobody asks for more here.
-    pub(super) async fn search(
+    pub(in crate::integration) async fn search(
         &mut self,
         base: &str,
         scope: Scope,
@@ -286,11 +293,59 @@ impl Session {
         }
     }
 
+    /// Everything below `base`, however much it is, in pages of `page` entries (RFC 2696).
+    pub(in crate::integration) async fn entries(
+        &mut self,
+        base: &str,
+        filter: &str,
+        attributes: Vec<String>,
+        page: i32,
+    ) -> Result<Entries, Sent> {
+        let adapters: Vec<Box<dyn Adapter<'static, String, Vec<String>>>> =
+            vec![Box::new(EntriesOnly::new()), Box::new(PagedResults::new(page))];
+        let begun = self
+            .ldap
+            .streaming_search_with(adapters, base, Scope::Subtree, filter, attributes);
+        match tokio::time::timeout(NEXT, begun).await {
+            Ok(Ok(stream)) => Ok(Entries(stream)),
+            Ok(Err(error)) => Err(sent(Err(error))),
+            Err(_) => Err(late()),
+        }
+    }
+
     /// Says goodbye. A session that is only dropped ends as well, but the server notes a broken connection.
-    pub(super) async fn close(mut self) {
+    pub(in crate::integration) async fn close(mut self) {
         let _ = tokio::time::timeout(GOODBYE, self.ldap.unbind()).await;
         drop(self.driver);
     }
+}
+
+/// Entries as they come.
+pub(in crate::integration) struct Entries(SearchStream<'static, String, Vec<String>>);
+
+impl Entries {
+    /// The next one; none at the end, if it is the end of everything that there is.
+    pub(in crate::integration) async fn next(&mut self) -> Result<Option<SearchEntry>, Sent> {
+        match tokio::time::timeout(NEXT, self.0.next()).await {
+            Ok(Ok(Some(entry))) => constructed(entry).map(Some),
+            Ok(Ok(None)) => match self.0.finish().await {
+                result if result.rc == 0 => Ok(None),
+                result => Err(Sent::Answered(result)),
+            },
+            Ok(Err(error)) => Err(sent(Err(error))),
+            Err(_) => Err(late()),
+        }
+    }
+}
+
+/// The library panics where the name of an entry is not UTF-8.
+fn constructed(entry: ResultEntry) -> Result<SearchEntry, Sent> {
+    let made = std::panic::catch_unwind(AssertUnwindSafe(|| SearchEntry::construct(entry)));
+    made.map_err(|_| Sent::Lost("an entry cannot be read: its name is not UTF-8".to_owned()))
+}
+
+fn late() -> Sent {
+    Sent::Lost(format!("no answer within {} seconds", NEXT.as_secs()))
 }
 
 fn sent(answer: Result<LdapResult, LdapError>) -> Sent {
@@ -309,7 +364,7 @@ pub(super) fn replace(attribute: &str, value: &[u8]) -> Mod<Vec<u8>> {
 }
 
 /// The first value of an attribute, whatever way the server writes its name.
-pub(super) fn value<'a>(entry: &'a SearchEntry, attribute: &str) -> Option<&'a str> {
+pub(in crate::integration) fn value<'a>(entry: &'a SearchEntry, attribute: &str) -> Option<&'a str> {
     let (_, values) = entry
         .attrs
         .iter()

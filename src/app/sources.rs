@@ -1,0 +1,206 @@
+//! Reading sources of people, when it is time and when somebody asks for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use super::backstage::{self, Backstage};
+use crate::config::{Config, SourceConfig, TargetConfig, TargetKind};
+use crate::identity::event::{Actor, Door, Origin};
+use crate::integration::source::Source;
+use crate::integration::target::embedded::Directories;
+use crate::service::{ServiceError, Services, SyncCounts, SyncError, SyncOptions, SyncReport};
+
+/// How often it is looked whether a source is due. A table of a few rows is asked.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// Reads a source, and opens the accounts in embedded directories that are new.
+///
+/// # Errors
+/// When the source or the database fails, or there is no such source.
+pub async fn run(
+    backstage: &Backstage,
+    config: &Config,
+    name: &str,
+    options: SyncOptions,
+    progress: impl FnMut(&SyncCounts) + Send,
+) -> anyhow::Result<SyncReport> {
+    let known = || {
+        config
+            .sources
+            .iter()
+            .map(|source| source.name.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let (settings, source) = config
+        .sources
+        .iter()
+        .zip(&backstage.sources)
+        .find(|(settings, _)| settings.name == name)
+        .with_context(|| {
+            format!(
+                "there is no source {name:?} in the configuration; there are: {}",
+                known()
+            )
+        })?;
+    if !options.dry_run {
+        retire_others(&backstage.services, config).await?;
+    }
+    let origin = backstage::command_line();
+    let report = backstage
+        .services
+        .sync(&origin, source.as_ref(), &settings.rules, options, progress)
+        .await?;
+    if !options.dry_run && opens_accounts(settings, &config.targets) {
+        backstage::open_accounts(&backstage.services, &backstage.directories, &config.targets).await?;
+    }
+    Ok(report)
+}
+
+/// Has only the sources of the configuration decide about people; the others by name.
+///
+/// # Errors
+/// When the database fails.
+pub async fn retire_others(services: &Services, config: &Config) -> Result<Vec<String>, ServiceError> {
+    let names: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
+    services.retire_other_sources(&names).await
+}
+
+/// Whether people of this source getaccounts in an embedded directory.
+fn opens_accounts(source: &SourceConfig, targets: &[TargetConfig]) -> bool {
+    source.rules.mapping.accounts.iter().any(|(name, _)| {
+        let target = targets.iter().find(|target| target.name == *name);
+        target.is_some_and(|target| matches!(target.kind, TargetKind::Embedded(_)))
+    })
+}
+
+/// The sources of a configuration, for reading them as long as the program runs.
+pub(super) struct Schedule {
+    sources: Vec<(SourceConfig, Arc<dyn Source>)>,
+    targets: Vec<TargetConfig>,
+    services: Services,
+    directories: Directories,
+}
+
+impl Schedule {
+    pub(super) fn new(backstage: &Backstage, config: &Config) -> Self {
+        Self {
+            sources: config
+                .sources
+                .iter()
+                .cloned()
+                .zip(backstage.sources.iter().cloned())
+                .collect(),
+            targets: config.targets.clone(),
+            services: backstage.services.clone(),
+            directories: backstage.directories.clone(),
+        }
+    }
+
+    /// Reads each source when it is due, one at a time, until `stop`. What was written before the stop stays.
+    pub(super) async fn follow(self, stop: CancellationToken) {
+        if self.sources.is_empty() {
+            return;
+        }
+        let names: Vec<&str> = self
+            .sources
+            .iter()
+            .map(|(settings, _)| settings.name.as_str())
+            .collect();
+        match self.services.retire_other_sources(&names).await {
+            Ok(retired) if retired.is_empty() => {}
+            Ok(retired) => tracing::warn!(
+                ?retired,
+                "sources that are not configured decide about nobody; \
+                 `passline sync forget` removes who is here by them alone"
+            ),
+            Err(error) => tracing::warn!(%error, "cannot look for sources that are not configured any more"),
+        }
+        let work = async {
+            let mut look = interval(LOOK);
+            look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                look.tick().await;
+                for (settings, source) in &self.sources {
+                    self.read_if_due(settings, source.as_ref()).await;
+                }
+            }
+        };
+        stop.run_until_cancelled(work).await;
+    }
+
+    async fn read_if_due(&self, settings: &SourceConfig, source: &dyn Source) {
+        let name = &settings.name;
+        match self.services.is_sync_due(name, &settings.rules).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => return tracing::warn!(source = %name, %error, "cannot ask whether a source is due"),
+        }
+        let origin = Origin {
+            door: Door::System,
+            actor: Actor::System,
+            session: None,
+            user: None,
+        };
+        let rules = &settings.rules;
+        let read = async || {
+            self.services
+                .sync(&origin, source, rules, SyncOptions::default(), |_| {})
+                .await
+        };
+        let read = match read().await {
+            // Another server of the source may be better.
+            Err(SyncError::Source(error)) => {
+                tracing::info!(source = %name, %error, "people could not be loaded; tried once more");
+                read().await
+            }
+            read => read,
+        };
+        match read {
+            Ok(report) => {
+                told(name, &report);
+                self.open_accounts(settings, &report).await;
+            }
+            // Another node was first.
+            Err(SyncError::Busy { .. }) => {}
+            Err(error) => {
+                tracing::warn!(source = %name, %error, "people could not be loaded; tried again when it is due")
+            }
+        }
+    }
+}
+
+impl Schedule {
+    async fn open_accounts(&self, settings: &SourceConfig, report: &SyncReport) {
+        let counts = &report.counts;
+        if counts.created + counts.linked + counts.changed == 0 || !opens_accounts(settings, &self.targets) {
+            return;
+        }
+        if let Err(error) = backstage::open_accounts(&self.services, &self.directories, &self.targets).await {
+            tracing::warn!(source = %settings.name, %error, "cannot open accounts in an embedded directory");
+        }
+    }
+}
+
+/// Numbers only: who they are stays in the database.
+fn told(name: &str, report: &SyncReport) {
+    let counts = &report.counts;
+    tracing::info!(source = %name, full = report.full, read = counts.read, created = counts.created,
+        linked = counts.linked, changed = counts.changed, removed = counts.removed, refused = counts.refused,
+        "people were loaded");
+    if report.held > 0 {
+        tracing::error!(source = %name, missing = report.held, known = report.known,
+            "so many people are missing that nobody was removed; see `passline sync run {name} --dry-run`, and let it \
+             happen with `passline sync run {name} --remove`");
+    }
+    if report.elsewhere {
+        tracing::info!(source = %name, "another server was read than the last time: nobody was removed or let in again");
+    }
+    if report.incomplete {
+        tracing::warn!(source = %name, "part of the source could not be read, so nobody was removed");
+    }
+}
