@@ -15,62 +15,15 @@
 
 use std::fmt;
 
-use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
-use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, KeyId, Params, ParamsBuilder, Version};
 use rand::CryptoRng;
-use serde::Deserialize;
 use subtle::{ConstantTimeEq as _, ConstantTimeLess as _};
 use zeroize::Zeroizing;
 
 use super::answer::Answer;
 use super::ids::{QuestionId, UserId};
-use super::pepper::{Pepper, PepperId, Peppers};
+use super::keyed_hash::{HashConfig, HashError, Kept, KeyedHasher, SALT_LEN, argon2id, phc};
+use super::pepper::{Pepper, Peppers};
 use super::question::Channel;
-
-/// Work factors of argon2id.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct HashConfig {
-    /// Memory in KiB, 8 to 1,048,576. Default 19,456: first choice of the OWASP password storage cheat sheet for one
-    /// lane and two passes; a hundred callers at once need under 2 GiB.
-    pub memory_kib: u32,
-    /// Passes, 1 to 64. Default 2, from the same line.
-    pub passes: u32,
-}
-
-impl Default for HashConfig {
-    fn default() -> Self {
-        Self {
-            memory_kib: 19 * 1024,
-            passes: 2,
-        }
-    }
-}
-
-/// Why answers cannot be hashed or verified.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum HashError {
-    /// A work factor out of range.
-    #[error("answers: `memory_kib` is 8 to {MAX_MEMORY_KIB} and `passes` 1 to {MAX_PASSES}")]
-    Config,
-    /// Not enough memory for one hash now; may work later.
-    #[error("not enough memory to hash an answer")]
-    OutOfMemory,
-    /// Not a hash of ours: the stored row was damaged.
-    #[error("a stored answer cannot be read; enroll it again")]
-    Malformed,
-    /// The pepper is not in the key file any more.
-    #[error("a stored answer needs pepper {id}; put it back into the key file, or enroll the answer again", id = id.0)]
-    PepperMissing {
-        /// Its number.
-        id: PepperId,
-    },
-}
-
-const MAX_MEMORY_KIB: u32 = 1 << 20;
-const MAX_PASSES: u32 = 64;
-const SALT_LEN: usize = 16;
-const HASH_LEN: usize = 32;
 
 /// A hash as stored, in PHC string format.
 #[derive(Clone, PartialEq, Eq)]
@@ -128,10 +81,7 @@ impl Verdict {
 
 /// Hashes and verifies answers.
 #[derive(Clone, Debug)]
-pub struct AnswerHasher {
-    config: HashConfig,
-    peppers: Peppers,
-}
+pub struct AnswerHasher(KeyedHasher);
 
 impl AnswerHasher {
     /// With these work factors and peppers.
@@ -139,15 +89,13 @@ impl AnswerHasher {
     /// # Errors
     /// [`HashError::Config`].
     pub fn new(config: HashConfig, peppers: Peppers) -> Result<Self, HashError> {
-        let good = (Params::MIN_M_COST..=MAX_MEMORY_KIB).contains(&config.memory_kib)
-            && (1..=MAX_PASSES).contains(&config.passes);
-        good.then_some(Self { config, peppers }).ok_or(HashError::Config)
+        KeyedHasher::new(config, peppers).map(Self)
     }
 
     /// The peppers, for the other rules that need them.
     #[must_use]
     pub fn peppers(&self) -> &Peppers {
-        &self.peppers
+        self.0.peppers()
     }
 
     /// Hashes an answer for keeping.
@@ -162,10 +110,10 @@ impl AnswerHasher {
     ) -> Result<AnswerHash, HashError> {
         let mut salt = [0; SALT_LEN];
         rng.fill_bytes(&mut salt);
-        let pepper = self.peppers.current();
-        let params = self.params(pepper.id())?;
+        let pepper = self.peppers().current();
+        let params = self.0.params(pepper.id())?;
         let hash = argon2id(&params, &tag(pepper, context, answer), &salt)?;
-        phc(&params, &salt, &hash)
+        phc(&params, &salt, &hash).map(AnswerHash)
     }
 
     /// Compares an answer with what is stored, `None` if nothing is. Takes the same time whatever comes out, errors
@@ -179,7 +127,7 @@ impl AnswerHasher {
         stored: Option<&AnswerHash>,
         answer: &Answer,
     ) -> Result<Verdict, HashError> {
-        let found = stored.map(|stored| self.open(stored)).transpose();
+        let found = stored.map(|stored| self.0.open(&stored.0)).transpose();
         let (used, problem) = match found {
             Ok(Some(kept)) => (kept, None),
             Ok(None) => (self.nothing(context)?, None),
@@ -194,64 +142,22 @@ impl AnswerHasher {
         match problem {
             Some(problem) => Err(problem),
             None if !right => Ok(Verdict::Wrong),
-            None if used.params == self.params(self.peppers.current().id())? => Ok(Verdict::Right),
+            None if used.params == self.0.params(self.peppers().current().id())? => Ok(Verdict::Right),
             None => Ok(Verdict::RightButStale),
         }
     }
 
-    fn params(&self, pepper: PepperId) -> Result<Params, HashError> {
-        let keyid = KeyId::new(&pepper.0.to_be_bytes()).map_err(|_| HashError::Config)?;
-        ParamsBuilder::new()
-            .m_cost(self.config.memory_kib)
-            .t_cost(self.config.passes)
-            .p_cost(1)
-            .keyid(keyid)
-            .output_len(HASH_LEN)
-            .build()
-            .map_err(|_| HashError::Config)
-    }
-
-    fn open(&self, stored: &AnswerHash) -> Result<Kept<'_>, HashError> {
-        let phc = PasswordHash::new(&stored.0).map_err(|_| HashError::Malformed)?;
-        let params = Params::try_from(&phc).map_err(|_| HashError::Malformed)?;
-        // A damaged or planted row must not order more work than a configuration may.
-        let bounded = params.m_cost() <= MAX_MEMORY_KIB && params.t_cost() <= MAX_PASSES && params.p_cost() == 1;
-        if phc.algorithm != ARGON2ID_IDENT || phc.version != Some(Version::V0x13.into()) || !bounded {
-            return Err(HashError::Malformed);
-        }
-        let id = PepperId(u32::from_be_bytes(
-            params.keyid().try_into().map_err(|_| HashError::Malformed)?,
-        ));
-        let pepper = self.peppers.find(id).ok_or(HashError::PepperMissing { id })?;
-        let salt = phc.salt.ok_or(HashError::Malformed)?;
-        let hash = phc.hash.ok_or(HashError::Malformed)?;
-        Ok(Kept {
-            pepper,
-            salt: salt.as_ref().to_vec(),
-            hash: hash.as_bytes().try_into().map_err(|_| HashError::Malformed)?,
-            params,
-        })
-    }
-
     /// Something to work on where nothing is enrolled; no answer matches it.
     fn nothing(&self, context: AnswerContext) -> Result<Kept<'_>, HashError> {
-        let pepper = self.peppers.current();
+        let pepper = self.peppers().current();
         let noise = pepper.mac("nothing enrolled", &[context.user.as_uuid().as_bytes()]);
         Ok(Kept {
             pepper,
-            params: self.params(pepper.id())?,
+            params: self.0.params(pepper.id())?,
             salt: noise[..SALT_LEN].to_vec(),
             hash: noise,
         })
     }
-}
-
-/// A stored hash, taken apart.
-struct Kept<'a> {
-    pepper: &'a Pepper,
-    params: Params,
-    salt: Vec<u8>,
-    hash: [u8; HASH_LEN],
 }
 
 fn tag(pepper: &Pepper, context: AnswerContext, answer: &Answer) -> Zeroizing<[u8; 32]> {
@@ -266,34 +172,13 @@ fn tag(pepper: &Pepper, context: AnswerContext, answer: &Answer) -> Zeroizing<[u
     ))
 }
 
-fn argon2id(params: &Params, tag: &[u8; 32], salt: &[u8]) -> Result<[u8; HASH_LEN], HashError> {
-    let mut hash = [0; HASH_LEN];
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone())
-        .hash_password_into(tag, salt, &mut hash)
-        .map_err(|error| match error {
-            argon2::Error::OutOfMemory => HashError::OutOfMemory,
-            _ => HashError::Malformed,
-        })?;
-    Ok(hash)
-}
-
-fn phc(params: &Params, salt: &[u8], hash: &[u8]) -> Result<AnswerHash, HashError> {
-    let phc = PasswordHash {
-        algorithm: ARGON2ID_IDENT,
-        version: Some(Version::V0x13.into()),
-        params: ParamsString::try_from(params).map_err(|_| HashError::Config)?,
-        salt: Some(Salt::new(salt).map_err(|_| HashError::Config)?),
-        hash: Some(Output::new(hash).map_err(|_| HashError::Config)?),
-    };
-    Ok(AnswerHash(phc.to_string()))
-}
-
 #[cfg(test)]
 mod tests {
     use rand::SeedableRng as _;
     use rand::rngs::StdRng;
     use uuid::Uuid;
 
+    use super::super::pepper::PepperId;
     use super::*;
     use crate::digit::Digits;
 

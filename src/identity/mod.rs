@@ -15,6 +15,7 @@
 //! | [`profile`] | how to reach a user, and where they belong |
 //! | [`pepper`] | the keys that are kept outside the database |
 //! | [`question`], [`date`], [`answer`], [`answer_hash`] | what is asked, what counts as the same answer, how answers are kept |
+//! | [`keyed_hash`] | how hashes are made, and what they cost |
 //! | [`decoy`] | whom a caller meets who keyed an ID that nobody has |
 //! | [`attempt`], [`lockout`] | when somebody is verified, and how often they may try |
 //! | [`evidence`] | the proof without which no reset compiles |
@@ -33,6 +34,7 @@ pub mod event;
 pub mod evidence;
 pub mod generator;
 pub mod ids;
+pub mod keyed_hash;
 pub mod keypad;
 pub mod lockout;
 pub mod pepper;

@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::change::ChangeLimits;
-use crate::identity::answer_hash::HashConfig;
 use crate::identity::attempt::AttemptConfig;
 use crate::identity::evidence::EvidenceConfig;
 use crate::identity::generator::GeneratorConfig;
+use crate::identity::keyed_hash::HashConfig;
 use crate::identity::lockout::LockoutPolicies;
 use crate::identity::policy::Policy;
 use crate::identity::question::QuestionConfig;

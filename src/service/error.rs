@@ -1,6 +1,6 @@
 //! Why a service did not do what a door asked, by what the door can do about it.
 
-use crate::identity::answer_hash::HashError;
+use crate::identity::keyed_hash::HashError;
 use crate::store::StoreError;
 
 /// A service that could not be given. Nothing was changed, unless the variant says otherwise.

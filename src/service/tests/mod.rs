@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::digit::Digits;
-use crate::identity::answer_hash::HashConfig;
+use crate::identity::keyed_hash::HashConfig;
 use crate::identity::event::{Actor, Door, Event, Origin};
 use crate::identity::evidence::Evidence;
 use crate::identity::generator::GeneratorConfig;
