@@ -233,6 +233,7 @@ impl Conversation {
         let proposal = self.proposal.as_ref().ok_or(OperationError::OutOfOrder)?;
         let report = match self.visit().await?.reset(self.evidence()?, proposal, None).await {
             Err(ServiceError::NotVerified) => return Ok(Outcome::Refused),
+            Err(ServiceError::UsedBefore) => return Ok(Outcome::UsedBefore),
             report => report?,
         };
         // It is live now: nobody needs it here any more.

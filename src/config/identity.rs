@@ -91,6 +91,7 @@ fn passwords(table: &mut Table<'_, '_>, config: &mut service::Config, path: &dyn
     policy.min_length = table.number("min_length", policy.min_length, 1..=128);
     policy.max_length = table.number("max_length", policy.max_length, 1..=Policy::MAX_LENGTH);
     policy.min_classes = table.number("min_classes", policy.min_classes, 0..=4);
+    policy.history = table.number("history", policy.history, 0..=Policy::MAX_HISTORY);
     if let Err(error) = policy.validate() {
         table.mistake("min_length", error.to_string());
     }

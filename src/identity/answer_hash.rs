@@ -98,6 +98,11 @@ impl AnswerHasher {
         self.0.peppers()
     }
 
+    /// What makes and opens the hashes, for the history of passwords.
+    pub(super) fn keyed(&self) -> &KeyedHasher {
+        &self.0
+    }
+
     /// Hashes an answer for keeping.
     ///
     /// # Errors

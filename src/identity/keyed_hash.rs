@@ -1,5 +1,6 @@
 //! Secrets of few values as they are kept: HMAC-SHA256 under a pepper, then argon2id (RFC 9106), as a PHC string that
-//! names the pepper. What is under the HMAC is said by who uses it ([`super::answer_hash`]).
+//! names the pepper. What is under the HMAC is said by who uses it ([`super::answer_hash`],
+//! [`super::password_history`]).
 //!
 //! A hash takes tens of milliseconds and 19 MiB: compute it where it may block, and bound how many run at once.
 

@@ -15,7 +15,7 @@
 //! | [`profile`] | how to reach a user, and where they belong |
 //! | [`pepper`] | the keys that are kept outside the database |
 //! | [`question`], [`date`], [`answer`], [`answer_hash`] | what is asked, what counts as the same answer, how answers are kept |
-//! | [`keyed_hash`] | how hashes are made, and what they cost |
+//! | [`keyed_hash`], [`password_history`] | what hashes cost, and which passwords a person had before |
 //! | [`decoy`] | whom a caller meets who keyed an ID that nobody has |
 //! | [`attempt`], [`lockout`] | when somebody is verified, and how often they may try |
 //! | [`evidence`] | the proof without which no reset compiles |
@@ -37,6 +37,7 @@ pub mod ids;
 pub mod keyed_hash;
 pub mod keypad;
 pub mod lockout;
+pub mod password_history;
 pub mod pepper;
 pub mod policy;
 pub mod profile;

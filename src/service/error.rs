@@ -40,8 +40,11 @@ pub enum ServiceError {
     /// The password was proposed in another visit.
     #[error("the password was not proposed on this evidence")]
     ForeignProposal,
-    /// Answers cannot be hashed; see the cause.
-    #[error("cannot hash an answer")]
+    /// The person had this password before, and the rules want another one. Propose it.
+    #[error("the person had this password before")]
+    UsedBefore,
+    /// An answer or a password cannot be hashed; see the cause.
+    #[error("cannot hash")]
     Hash(#[from] HashError),
     /// The configuration cannot work.
     #[error("the configuration of `{section}` cannot work: {message}")]

@@ -158,6 +158,7 @@ impl Services {
             return Ok(false);
         }
         reset::close_if_decided(&mut tx, found.change, now).await?;
+        self.forget_refused(&mut tx, found).await?;
         self.record(&mut tx, origin, now, found.event()).await?;
         tx.commit().await?;
         self.count(found);
@@ -177,6 +178,7 @@ impl Services {
         if !reset::revise(&mut tx, found.change, found.account, &decision(&finding)).await? {
             return Ok(false);
         }
+        self.forget_refused(&mut tx, found).await?;
         if finding.outcome != Outcome::Unknown {
             self.record(&mut tx, origin, now, found.event()).await?;
         }

@@ -26,6 +26,7 @@ mod entropy;
 mod error;
 mod execution;
 mod hashing;
+mod history;
 mod housekeeping;
 mod identify;
 mod import;

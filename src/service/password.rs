@@ -27,6 +27,8 @@ pub struct Proposal {
     password: Secret,
     evidence: EvidenceId,
     accounts: Vec<AccountId>,
+    /// How many earlier passwords it must differ from.
+    history: u8,
 }
 
 impl Proposal {
@@ -39,6 +41,11 @@ impl Proposal {
     /// A random name that is its own; says which password a request was about without saying anything of it.
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// How many earlier passwords the rules that it was made for want it to differ from.
+    pub(super) fn history(&self) -> u8 {
+        self.history
     }
 
     /// Whether it was made on this evidence, for these accounts.
@@ -95,10 +102,15 @@ impl Visit {
             (chosen, Person::of(&user))
         };
         let policies = services.policies(&chosen).await;
-        let (password, entropy_bits) = match services.generate(policies, person).await? {
+        let made = match services.generate(policies, person).await? {
             Ok(made) => made,
             Err(reasons) => return Ok(Proposed::Contradiction(reasons)),
         };
+        let Made {
+            password,
+            entropy_bits,
+            history,
+        } = made;
         let systems = chosen.iter().map(|chosen| chosen.account.target.clone()).collect();
         let offered = EventKind::PasswordOffered { systems, entropy_bits };
         services
@@ -110,6 +122,7 @@ impl Visit {
             password,
             evidence: evidence.id(),
             accounts: chosen.iter().map(|chosen| chosen.account.id).collect(),
+            history,
         }))
     }
 
@@ -162,13 +175,13 @@ impl Services {
         policies
     }
 
-    /// A password and its entropy in whole bits, or why there is none. Counting takes milliseconds of a core, so it
+    /// A password, or why there is none. Counting takes milliseconds of a core, so it
     /// queues with the hashes.
     async fn generate(
         &self,
         policies: Vec<(String, Policy)>,
         person: Person,
-    ) -> Result<Result<(Secret, u32), Vec<String>>, ServiceError> {
+    ) -> Result<Result<Made, Vec<String>>, ServiceError> {
         let services = self.clone();
         self.0
             .hashing
@@ -180,11 +193,24 @@ impl Services {
                 let generator = Generator::new(&merged, &person, &*services.0.dictionary, config).map_err(failed)?;
                 let password = services.draw(|rng| generator.generate(rng)).map_err(failed)?;
                 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 128")]
-                let bits = generator.entropy_bits().floor() as u32;
-                Ok((password, bits))
+                let entropy_bits = generator.entropy_bits().floor() as u32;
+                Ok(Made {
+                    password,
+                    entropy_bits,
+                    history: merged.policy().history,
+                })
             })
             .await
     }
+}
+
+/// A password that was made.
+struct Made {
+    password: Secret,
+    /// In whole bits.
+    entropy_bits: u32,
+    /// How many earlier ones it must differ from.
+    history: u8,
 }
 
 fn texts(reasons: &[Contradiction]) -> Vec<String> {

@@ -11,6 +11,7 @@ use super::{ServiceError, Services, Visit};
 use crate::identity::event::{EventKind, Origin};
 use crate::identity::evidence::Evidence;
 use crate::identity::ids::{AccountId, ResetId};
+use crate::identity::password_history::PasswordHash;
 use crate::integration::target::AccountState;
 use crate::store::Transaction;
 use crate::store::account::Account;
@@ -38,7 +39,8 @@ impl Visit {
     ///
     /// # Errors
     /// [`ServiceError::NotVerified`] when the evidence is not live; [`ServiceError::ForeignProposal`] when the choice
-    /// of systems has changed since the proposal; [`ServiceError::Busy`] and [`ServiceError::InProgress`], to be
+    /// of systems has changed since the proposal; [`ServiceError::UsedBefore`], after which another one is to be proposed;
+    /// [`ServiceError::Busy`] and [`ServiceError::InProgress`], to be
     /// repeated. Nothing was changed then.
     pub async fn reset(
         &self,
@@ -66,16 +68,19 @@ impl Visit {
         if !proposal.is_for(evidence.id(), &accounts) {
             return Err(ServiceError::ForeignProposal);
         }
-        let order = self.intend(evidence, proposal, key, chosen, work).await?;
+        let hash = services
+            .look_back(evidence.user(), proposal.password(), proposal.history())
+            .await?;
+        let order = self.intend(evidence, proposal, (key, hash), chosen, work).await?;
         services.execute(order).await
     }
 
-    /// Commits the intent, with where each account's history of passwords stands now.
+    /// Commits the intent, with where each account's history of passwords stands now, and the hash to be kept.
     async fn intend(
         &self,
         evidence: &Evidence,
         proposal: &Proposal,
-        key: Option<&IdempotencyKey>,
+        (key, hash): (Option<&IdempotencyKey>, Option<PasswordHash>),
         chosen: Vec<Chosen>,
         work: Work,
     ) -> Result<Order, ServiceError> {
@@ -105,6 +110,9 @@ impl Visit {
             ..self.intent(&order, authority, now)
         };
         services.commit_intent(&mut tx, &intent, &marked).await?;
+        services
+            .keep_password(&mut tx, reset, authority.user(), hash.as_ref(), now)
+            .await?;
         let intended = EventKind::ResetIntended {
             reset,
             systems: order.systems(),

@@ -1,7 +1,7 @@
 //! The database: the only place with SQL for what Passline itself remembers.
 //!
 //! One file per aggregate, each a handful of functions over a [`Transaction`]; the use cases in `service` decide what
-//! belongs into one transaction. Passwords are never here, answers only as hashes; see `migrations/store/` for the
+//! belongs into one transaction. Answers and the passwords that were set are here as hashes only; see `migrations/store/` for the
 //! tables and why each of them exists.
 
 mod error;
@@ -21,6 +21,7 @@ pub mod evidence;
 pub mod lockout;
 pub mod node;
 pub mod outbox;
+pub mod password_history;
 pub mod profile;
 pub mod question;
 pub mod reset;

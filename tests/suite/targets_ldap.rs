@@ -188,9 +188,9 @@ mod active_directory {
     #[test]
     fn its_rules_are_read_as_far_as_the_account_may_see_them() {
         let rules = block_on(plain().policy("anna")).expect("the domain's");
-        assert_eq!((rules.min_length, rules.min_classes), (9, 3));
+        assert_eq!((rules.min_length, rules.min_classes, rules.history), (9, 3, 5));
         let fine = block_on(administrator().policy("root1")).expect("the fine-grained one");
-        assert_eq!(fine.min_length, 15);
+        assert_eq!((fine.min_length, fine.history), (15, 24));
         let hidden = block_on(plain().policy("root1")).expect("the domain's again");
         assert_eq!(hidden.min_length, 9, "a service account does not see the other");
     }
@@ -505,6 +505,7 @@ mod openldap_server {
     #[test]
     fn its_rules_are_read() {
         let rules = block_on(service().policy("anna")).expect("rules");
+        assert_eq!(rules.history, 3);
         assert_eq!(rules.min_length, 9);
     }
 

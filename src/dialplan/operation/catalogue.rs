@@ -182,6 +182,10 @@ pub const CATALOGUE: &[Spec] = &[
             ),
             give(Outcome::None, "changed nowhere", &[Fact::Filled(Slot::Results)]),
             on(Outcome::Refused, "the caller has to be verified again first"),
+            on(
+                Outcome::UsedBefore,
+                "the caller had this password before; nothing is changed, propose another one",
+            ),
         ],
     ),
 ];

@@ -108,6 +108,7 @@ words! {
         No = "no",
         Match = "match",
         Mismatch = "mismatch",
+        UsedBefore = "used_before",
     }
 }
 

@@ -118,6 +118,7 @@ fn strictest(policies: &[(&str, &Policy)]) -> Option<Policy> {
             ascii_only: a.ascii_only || b.ascii_only,
             forbid_user_data: a.forbid_user_data || b.forbid_user_data,
             forbid_dictionary: a.forbid_dictionary || b.forbid_dictionary,
+            history: a.history.max(b.history),
         })
 }
 
@@ -189,6 +190,7 @@ mod tests {
             max_length: 12,
             symbols: "$#@".parse().unwrap(),
             max_repeat: Some(1),
+            history: 24,
             ..Policy::classic()
         };
         let merged = merge([("ad", &Policy::classic()), ("mainframe", &mainframe)]).unwrap();
@@ -197,9 +199,16 @@ mod tests {
             max_length: 12,
             symbols: "$#@".parse().unwrap(),
             max_repeat: Some(1),
+            history: 24,
             ..Policy::classic()
         };
         assert_eq!(merged.policy(), &expected);
+        let merged = merge([("ad", &Policy::classic()), ("any", &Policy::any())]).unwrap();
+        assert_eq!(
+            merged.policy().history,
+            10,
+            "who wants none does not take away what another wants"
+        );
     }
 
     #[test]

@@ -49,11 +49,17 @@ pub struct Policy {
     pub forbid_user_data: bool,
     /// Whether it may not be in the dictionary.
     pub forbid_dictionary: bool,
+    /// How many of the passwords before it, the present one among them, it may not be: 0 to
+    /// [`Policy::MAX_HISTORY`]. Nothing that can be seen of a password, so [`Policy::check`] says nothing about it.
+    pub history: u8,
 }
 
 impl Policy {
     /// No system that we know takes more; bounds the work on one password.
     pub const MAX_LENGTH: u16 = 256;
+
+    /// As far back as Active Directory can look, and the most that is kept of a person.
+    pub const MAX_HISTORY: u8 = 24;
 
     /// After NIST SP 800-63B rev. 4 for a password that is the only factor: length instead of composition, a
     /// block-list, blanks and all of Unicode welcome.
@@ -73,6 +79,7 @@ impl Policy {
             ascii_only: false,
             forbid_user_data: true,
             forbid_dictionary: true,
+            history: 0,
         }
     }
 
@@ -88,7 +95,8 @@ impl Policy {
         }
     }
 
-    /// What most directories ask for: three of four classes (small, capital and digit among them), no runs.
+    /// What most directories ask for: three of four classes (small, capital and digit among them), no runs, none of the
+    /// last ten.
     #[must_use]
     pub fn classic() -> Self {
         Self {
@@ -101,6 +109,7 @@ impl Policy {
             max_sequence: Some(3),
             symbols: Symbols::all().without(' '),
             ascii_only: true,
+            history: 10,
             ..Self::nist()
         }
     }
@@ -124,6 +133,9 @@ impl Policy {
         }
         if self.max_sequence.is_some_and(|max| max < 2) {
             return Err(PolicyError::Sequence);
+        }
+        if self.history > Self::MAX_HISTORY {
+            return Err(PolicyError::History(self.history));
         }
         Ok(())
     }
@@ -155,6 +167,9 @@ pub enum PolicyError {
     /// Every character is a sequence of one.
     #[error("password policy: `max_sequence` is at least 2")]
     Sequence,
+    /// More than is kept.
+    #[error("password policy: `history` is 0 to {max}, not {0}", max = Policy::MAX_HISTORY)]
+    History(u8),
 }
 
 /// As written: a preset, and what differs from it. 0 lifts the limits on repeats and sequences.
@@ -175,6 +190,7 @@ struct RawPolicy {
     ascii_only: Option<bool>,
     forbid_user_data: Option<bool>,
     forbid_dictionary: Option<bool>,
+    history: Option<u8>,
 }
 
 impl TryFrom<RawPolicy> for Policy {
@@ -205,6 +221,7 @@ impl TryFrom<RawPolicy> for Policy {
             ascii_only: raw.ascii_only.unwrap_or(base.ascii_only),
             forbid_user_data: raw.forbid_user_data.unwrap_or(base.forbid_user_data),
             forbid_dictionary: raw.forbid_dictionary.unwrap_or(base.forbid_dictionary),
+            history: raw.history.unwrap_or(base.history),
         };
         policy.validate()?;
         Ok(policy)
@@ -249,6 +266,8 @@ mod tests {
         assert_eq!(with(|p| p.max_repeat = Some(0)), Err(PolicyError::Repeat));
         assert_eq!(with(|p| p.max_sequence = Some(2)), Ok(()));
         assert_eq!(with(|p| p.max_sequence = Some(1)), Err(PolicyError::Sequence));
+        assert_eq!(with(|p| p.history = 24), Ok(()));
+        assert_eq!(with(|p| p.history = 25), Err(PolicyError::History(25)));
     }
 
     #[test]

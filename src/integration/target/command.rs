@@ -142,6 +142,7 @@ struct Rules {
     min_length: Option<u16>,
     max_length: Option<u16>,
     min_classes: Option<u8>,
+    history: Option<u8>,
 }
 
 #[derive(Deserialize)]
@@ -308,6 +309,7 @@ impl Command {
             min_length: rules.min_length.unwrap_or(any.min_length).clamp(1, max_length),
             max_length,
             min_classes: rules.min_classes.unwrap_or(any.min_classes).min(4),
+            history: rules.history.unwrap_or(0).min(Policy::MAX_HISTORY),
             ..any
         })
     }

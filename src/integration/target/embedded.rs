@@ -51,6 +51,8 @@ impl Default for Rules {
         Self {
             policy: Policy {
                 min_length: 8,
+                // It keeps none.
+                history: 0,
                 ..Policy::classic()
             },
             lock_after: 5,

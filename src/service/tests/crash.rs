@@ -48,7 +48,7 @@ async fn killed_when(so_far: impl Fn() -> bool, change: impl Future<Output = boo
 }
 
 /// Builds a house, kills its process in the middle of a reset, and opens the database again.
-fn killed(faults: [Fault; 2], change: fn(&mut Config)) -> (House, String) {
+pub(super) fn killed(faults: [Fault; 2], change: fn(&mut Config)) -> (House, String) {
     let (house, password) = in_a_process_that_dies(
         async move {
             let house = House::with(|config| {
@@ -72,7 +72,7 @@ fn killed(faults: [Fault; 2], change: fn(&mut Config)) -> (House, String) {
     (house, password)
 }
 
-async fn reborn(house: &House, node: &str) -> Services {
+pub(super) async fn reborn(house: &House, node: &str) -> Services {
     for target in [&house.mail, &house.payroll] {
         target.fail_resets("ada", []);
         target.fail_verifications("ada", []);

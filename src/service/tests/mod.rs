@@ -4,6 +4,7 @@ mod clock;
 mod crash;
 mod demonstration;
 mod faults;
+mod history;
 mod invented;
 mod kills;
 mod lockout;
@@ -19,11 +20,11 @@ use std::time::Duration;
 
 use super::*;
 use crate::digit::Digits;
-use crate::identity::keyed_hash::HashConfig;
 use crate::identity::event::{Actor, Door, Event, Origin};
 use crate::identity::evidence::Evidence;
 use crate::identity::generator::GeneratorConfig;
 use crate::identity::ids::SessionId;
+use crate::identity::keyed_hash::HashConfig;
 use crate::identity::pepper::{Pepper, PepperId};
 use crate::identity::policy::{NoDictionary, Policy};
 use crate::identity::question::{Channel, Origin as QuestionOrigin, Question};
@@ -164,13 +165,24 @@ async fn open(
     config: Config,
     targets: Vec<Arc<dyn Target>>,
 ) -> Services {
+    let peppers = Peppers::single(Pepper::new(PepperId(1), [7; 32]));
+    open_with(folder, clock, config, targets, peppers).await
+}
+
+async fn open_with(
+    folder: &tempfile::TempDir,
+    clock: Arc<ManualClock>,
+    config: Config,
+    targets: Vec<Arc<dyn Target>>,
+    peppers: Peppers,
+) -> Services {
     let path = folder.path().join("passline.db");
     let parts = Parts {
         store: testing::open(path).await,
         targets,
         config,
         clock,
-        peppers: Peppers::single(Pepper::new(PepperId(1), [7; 32])),
+        peppers,
         dictionary: Arc::new(NoDictionary),
         entropy: Entropy::from_system(),
     };

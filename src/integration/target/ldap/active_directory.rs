@@ -333,13 +333,18 @@ impl ActiveDirectory {
     async fn rules(&self, name: &str) -> Result<Policy, TargetError> {
         let (account, mut session) = self.locate(name).await?;
         if let Some(dn) = value(&account.0, "msDS-ResultantPSO") {
-            let attributes = ["msDS-MinimumPasswordLength", "msDS-PasswordComplexityEnabled"];
+            let attributes = [
+                "msDS-MinimumPasswordLength",
+                "msDS-PasswordComplexityEnabled",
+                "msDS-PasswordHistoryLength",
+            ];
             let found = session.search(dn, Scope::Base, "(objectClass=*)", &attributes, 1).await;
             if let Some(entry) = found.ok().and_then(|mut entries| entries.pop())
                 && let Some(length) = value(&entry, attributes[0]).and_then(|text| text.parse().ok())
             {
                 let complex = value(&entry, attributes[1]).is_some_and(|text| text.eq_ignore_ascii_case("TRUE"));
-                return Ok(rules(length, complex));
+                let history = value(&entry, attributes[2]).and_then(|text| text.parse().ok());
+                return Ok(rules(length, complex, history));
             }
         }
         let root = session
@@ -353,7 +358,7 @@ impl ActiveDirectory {
                 domain,
                 Scope::Base,
                 "(objectClass=*)",
-                &["minPwdLength", "pwdProperties"],
+                &["minPwdLength", "pwdProperties", "pwdHistoryLength"],
                 1,
             )
             .await;
@@ -365,12 +370,15 @@ impl ActiveDirectory {
         };
         let length = number("minPwdLength").ok_or_else(|| self.errors().refused(Refusal::Rights))?;
         // DOMAIN_PASSWORD_COMPLEX ([MS-SAMR] 2.2.1.3) is the lowest bit.
-        Ok(rules(length, number("pwdProperties").unwrap_or(1) & 1 != 0))
+        let complex = number("pwdProperties").unwrap_or(1) & 1 != 0;
+        Ok(rules(length, complex, number("pwdHistoryLength")))
     }
 }
 
-/// Complexity, as \[MS-SAMR\] 3.1.1.7.2 has it: three of five classes (we count four), and no part of the names.
-fn rules(min_length: u32, complex: bool) -> Policy {
+/// Complexity, as \[MS-SAMR\] 3.1.1.7.2 has it: three of five classes (we count four), and no part of the names. The
+/// history does not bind a reset there; with Passline it does.
+fn rules(min_length: u32, complex: bool, history: Option<u32>) -> Policy {
+    let most = Policy::MAX_HISTORY;
     Policy {
         // 0 is "any"; an empty password is none that we set.
         min_length: u16::try_from(min_length).unwrap_or(u16::MAX).clamp(1, 127),
@@ -378,6 +386,7 @@ fn rules(min_length: u32, complex: bool) -> Policy {
         max_length: 127,
         min_classes: if complex { 3 } else { 0 },
         forbid_user_data: complex,
+        history: history.map_or(0, |count| u8::try_from(count).unwrap_or(most).min(most)),
         ..Policy::any()
     }
 }

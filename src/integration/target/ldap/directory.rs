@@ -309,7 +309,7 @@ impl Directory {
                 operation: "tell its password policy: `policy` is not configured",
             });
         };
-        let attributes = ["pwdMinLength", "pwdMaxLength"];
+        let attributes = ["pwdMinLength", "pwdMaxLength", "pwdInHistory"];
         let found = session.search(dn, Scope::Base, "(objectClass=*)", &attributes, 1).await;
         let entry = found.map_err(|sent| self.errors().unanswered(sent))?.pop();
         let entry = entry.ok_or_else(|| self.errors().refused(Refusal::Rights))?;
@@ -322,9 +322,16 @@ impl Directory {
         Ok(Policy {
             min_length: number("pwdMinLength").unwrap_or(1).clamp(1, max_length),
             max_length,
+            history: history(number("pwdInHistory")),
             ..any
         })
     }
+}
+
+/// What a directory remembers beyond that, nobody else does.
+fn history(published: Option<u16>) -> u8 {
+    let most = Policy::MAX_HISTORY;
+    published.map_or(0, |count| u8::try_from(count).unwrap_or(most).min(most))
 }
 
 /// What a sign-in has shown; `None` when it was not about the password.
