@@ -204,6 +204,7 @@ fn abilities(capabilities: Capabilities) -> Vec<&'static str> {
     let Capabilities {
         verify,
         reset,
+        change,
         expire,
         unlock,
         lock_state,
@@ -213,6 +214,7 @@ fn abilities(capabilities: Capabilities) -> Vec<&'static str> {
     } = capabilities;
     [
         (reset, "reset"),
+        (change, "change"),
         (verify, "verify"),
         (expire, "expire"),
         (unlock, "unlock"),

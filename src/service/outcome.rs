@@ -23,9 +23,10 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Done,
         Self::Refused(Refusal::Policy),
+        Self::Refused(Refusal::OldPassword),
         Self::Refused(Refusal::NoSuchAccount),
         Self::Refused(Refusal::Rights),
         Self::Refused(Refusal::Disabled),
@@ -42,6 +43,7 @@ impl Outcome {
         match self {
             Self::Done => "done",
             Self::Refused(Refusal::Policy) => "refused_by_policy",
+            Self::Refused(Refusal::OldPassword) => "wrong_old_password",
             Self::Refused(Refusal::NoSuchAccount) => "no_such_account",
             Self::Refused(Refusal::Rights) => "no_right",
             Self::Refused(Refusal::Disabled) => "account_disabled",

@@ -11,7 +11,7 @@ use passline::integration::target::{Expiry, Refusal, Target, TargetError, TlsErr
 
 use crate::support::backend::{Backend, Fault, Wire, openldap, openldap_person, samba, samba_person, samba_tool};
 use crate::support::block_on;
-use crate::support::target::{NEW, OLD, refusal, reset, secret, unreachable, verify};
+use crate::support::target::{NEW, OLD, change, refusal, reset, secret, unreachable, verify};
 
 fn servers(backend: &Backend, urls: &[&str], bind: &str) -> ServersConfig {
     ServersConfig {
@@ -344,6 +344,65 @@ mod active_directory {
         assert_eq!(verify(&target, "ines", NEW), Verdict::Accepted, "it took effect");
         assert_eq!(reset(&target, "ines", NEW, Expiry::Keep), Ok(Expiry::Keep));
     }
+
+    #[test]
+    fn a_change_takes_the_old_password_and_keeps_to_every_rule() {
+        person("kim");
+        let target = plain();
+        for wrong in ["Wrong-Pass-9", ""] {
+            assert_eq!(
+                refusal(change(&target, "kim", wrong, NEW)),
+                Refusal::OldPassword,
+                "{wrong:?}"
+            );
+        }
+        assert_eq!(refusal(change(&target, "kim", OLD, "Short-1")), Refusal::Policy);
+        assert_eq!(verify(&target, "kim", OLD), Verdict::Accepted, "nothing has changed");
+        assert_eq!(change(&target, "kim", OLD, NEW), Ok(()));
+        assert_eq!(verify(&target, "kim", OLD), Verdict::Rejected);
+        assert_eq!(verify(&target, "kim", NEW), Verdict::Accepted);
+        assert_eq!(
+            refusal(change(&target, "kim", NEW, OLD)),
+            Refusal::Policy,
+            "the history binds whoever changes"
+        );
+        reset(&target, "kim", OLD, Expiry::AtNextSignIn).expect("and not whoever resets");
+        assert_eq!(
+            change(&target, "kim", OLD, "Third-Pass-3"),
+            Ok(()),
+            "which must be changed"
+        );
+        assert_eq!(verify(&target, "kim", "Third-Pass-3"), Verdict::Accepted);
+        assert_eq!(refusal(change(&target, "nobody", OLD, NEW)), Refusal::NoSuchAccount);
+        block_on(administrator().disable("kim")).expect("disabled");
+        assert_eq!(refusal(change(&target, "kim", "Third-Pass-3", NEW)), Refusal::Disabled);
+    }
+
+    #[test]
+    fn passline_changes_its_own_password_by_whatever_name_it_has() {
+        samba_tool(&["user", "create", "svc-own", OLD]);
+        let mut old = OLD.to_owned();
+        for (number, name) in [
+            "svc-own@passline.test",
+            "PASSLINE\\svc-own",
+            "CN=svc-own,CN=Users,DC=passline,DC=test",
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let target =
+                ActiveDirectory::new(config(&[url()], name), Some(secret("not asked for"))).expect("certificates");
+            let new = format!("{NEW}-{number}");
+            let change = |old: &str, new: &str| block_on(target.change_own_password(&secret(old), &secret(new)));
+            let opens = |password: &str| block_on(target.try_own_password(&secret(password))).expect("a verdict");
+            assert_eq!(refusal(change("Wrong-Pass-9", &new)), Refusal::OldPassword, "{name}");
+            assert_eq!(refusal(change(&old, "Short-1")), Refusal::Policy, "{name}");
+            assert_eq!(change(&old, &new), Ok(()), "{name}");
+            assert_eq!(opens(&old), Verdict::Rejected, "{name}");
+            assert_eq!(opens(&new), Verdict::Accepted, "{name}");
+            old = new;
+        }
+    }
 }
 
 mod openldap_server {
@@ -398,6 +457,50 @@ mod openldap_server {
         assert_eq!(verify(&target, "ada", "Third-Pass-3"), Verdict::Accepted);
         block_on(target.expire("ada")).expect("expired");
         assert_eq!(verify(&target, "ada", "Third-Pass-3"), Verdict::AcceptedMustChange);
+    }
+
+    #[test]
+    fn a_change_takes_the_old_password_and_keeps_to_every_rule() {
+        person("kim");
+        let target = service();
+        for wrong in ["Wrong-Pass-9", ""] {
+            assert_eq!(
+                refusal(change(&target, "kim", wrong, NEW)),
+                Refusal::OldPassword,
+                "{wrong:?}"
+            );
+        }
+        assert_eq!(refusal(change(&target, "kim", OLD, "Short-1")), Refusal::Policy);
+        assert_eq!(verify(&target, "kim", OLD), Verdict::Accepted, "nothing has changed");
+        assert_eq!(change(&target, "kim", OLD, NEW), Ok(()));
+        assert_eq!(verify(&target, "kim", OLD), Verdict::Rejected);
+        assert_eq!(verify(&target, "kim", NEW), Verdict::Accepted);
+        assert_eq!(
+            refusal(change(&target, "kim", NEW, OLD)),
+            Refusal::Policy,
+            "it was used before"
+        );
+        reset(&target, "kim", "Third-Pass-3", Expiry::AtNextSignIn).expect("reset");
+        assert_eq!(
+            change(&target, "kim", "Third-Pass-3", "Fourth-Pass-4"),
+            Ok(()),
+            "which must be changed"
+        );
+        assert_eq!(verify(&target, "kim", "Fourth-Pass-4"), Verdict::Accepted);
+        assert_eq!(refusal(change(&target, "nobody", OLD, NEW)), Refusal::NoSuchAccount);
+    }
+
+    #[test]
+    fn a_person_whose_password_is_written_changes_it_as_well() {
+        person("kurt");
+        let config = DirectoryConfig {
+            password: PasswordMethod::Write,
+            ..config(openldap().value("SERVICE"))
+        };
+        let target = Directory::new(config, Some(secret(openldap().value("SERVICE_PASSWORD")))).expect("certificates");
+        assert_eq!(refusal(change(&target, "kurt", NEW, NEW)), Refusal::OldPassword);
+        assert_eq!(change(&target, "kurt", OLD, NEW), Ok(()));
+        assert_eq!(verify(&target, "kurt", NEW), Verdict::Accepted);
     }
 
     #[test]

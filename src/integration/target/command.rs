@@ -423,6 +423,7 @@ mod tests {
     const EVERYTHING: Capabilities = Capabilities {
         verify: true,
         reset: true,
+        change: false,
         expire: true,
         unlock: true,
         lock_state: true,

@@ -335,6 +335,7 @@ impl Target for Directory {
         Capabilities {
             verify: true,
             reset: true,
+            change: false,
             expire: true,
             unlock: true,
             lock_state: true,

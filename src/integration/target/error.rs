@@ -46,6 +46,9 @@ pub enum Refusal {
     /// The password breaks a rule of the target.
     #[error("the password breaks its rules")]
     Policy,
+    /// The old password, which a change takes, is not the right one.
+    #[error("the old password is wrong")]
+    OldPassword,
     /// There is no such account.
     #[error("there is no such account")]
     NoSuchAccount,

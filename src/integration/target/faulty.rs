@@ -56,6 +56,9 @@ pub(crate) struct Faulty {
 }
 
 impl Faulty {
+    /// The account that Passline has there.
+    pub(crate) const OWN: &str = "svc-passline";
+
     pub(crate) fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
@@ -177,6 +180,7 @@ impl Target for Faulty {
             verify: true,
             reset: true,
             unlock: true,
+            change: true,
             lock_state: true,
             expire: self.expires,
             ..Capabilities::default()
@@ -219,6 +223,22 @@ impl Target for Faulty {
             self.suffer(fault, || self.apply(account, password.expose(), set))
                 .await?;
             Ok(expiry)
+        })
+    }
+
+    fn try_own_password<'a>(&'a self, password: &'a Secret) -> Answer<'a, Verdict> {
+        self.verify(Self::OWN, password)
+    }
+
+    fn change_own_password<'a>(&'a self, old: &'a Secret, new: &'a Secret) -> Answer<'a, ()> {
+        Box::pin(async move {
+            if self.password(Self::OWN) != old.expose() {
+                return Err(TargetError::Refused {
+                    target: self.name.clone(),
+                    refusal: Refusal::OldPassword,
+                });
+            }
+            self.reset(Self::OWN, new, Expiry::Keep).await.map(drop)
         })
     }
 

@@ -37,6 +37,8 @@ pub struct Capabilities {
     pub verify: bool,
     /// Set a password without the old one.
     pub reset: bool,
+    /// Change a password with the old one, as its owner may; that of Passline's own account as well.
+    pub change: bool,
     /// Demand a new password at the next sign-in.
     pub expire: bool,
     /// Clear a lock that too many failed tries have set.
@@ -182,6 +184,22 @@ pub trait Target: Send + Sync + 'static {
     /// be repeated. Answers the expiry that holds, which is [`Expiry::Keep`] where the system cannot do otherwise.
     fn reset<'a>(&'a self, _account: &'a str, _password: &'a Secret, _expiry: Expiry) -> Answer<'a, Expiry> {
         unsupported(self.name(), "reset a password")
+    }
+
+    /// Changes a password as its owner does, with the old one: under every rule of the target, its history of passwords
+    /// among them. A wrong old password counts against the account as any failed sign-in does.
+    fn change_password<'a>(&'a self, _account: &'a str, _old: &'a Secret, _new: &'a Secret) -> Answer<'a, ()> {
+        unsupported(self.name(), "change a password with the old one")
+    }
+
+    /// Tries a password of Passline's own account there, whichever it signs in with.
+    fn try_own_password<'a>(&'a self, _password: &'a Secret) -> Answer<'a, Verdict> {
+        unsupported(self.name(), "try a password of Passline's own")
+    }
+
+    /// Changes the password of Passline's own account there. What it signs in with stays as it was configured.
+    fn change_own_password<'a>(&'a self, _old: &'a Secret, _new: &'a Secret) -> Answer<'a, ()> {
+        unsupported(self.name(), "change Passline's own password")
     }
 
     /// Demands a new password at the next sign-in.

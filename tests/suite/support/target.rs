@@ -40,6 +40,10 @@ pub(crate) fn reset(target: &dyn Target, account: &str, password: &str, expiry: 
     block_on(target.reset(account, &secret(password), expiry))
 }
 
+pub(crate) fn change(target: &dyn Target, account: &str, old: &str, new: &str) -> Result<(), TargetError> {
+    block_on(target.change_password(account, &secret(old), &secret(new)))
+}
+
 /// What is in the way, by a test of the target.
 pub(crate) fn problems(target: &dyn Target, account: Option<&str>) -> Vec<Check> {
     let checks = block_on(target.test(account)).expect("checks");

@@ -4,7 +4,7 @@
 //! only (\[MS-ADTS\] 3.1.1.3.1.5.1). Password, expiry and lock are set by one modification, so there is no half of it. An
 //! administrator's reset is not held against the history of passwords; that binds a change by the owner only.
 
-use ldap3::{Mod, Scope, SearchEntry, ldap_escape};
+use ldap3::{LdapResult, Mod, Scope, SearchEntry, ldap_escape};
 
 use super::super::error::Errors;
 use super::super::{
@@ -68,6 +68,8 @@ pub struct ActiveDirectory {
 /// What is to be changed.
 enum Change<'a> {
     Reset(&'a Secret, Expiry),
+    /// With the old password, to the new one.
+    Password(&'a Secret, &'a Secret),
     Expire,
     Unlock,
     Enable(bool),
@@ -177,9 +179,22 @@ impl ActiveDirectory {
     async fn change(&self, name: &str, change: Change<'_>) -> Result<Account, TargetError> {
         let (account, session) = self.locate(name).await?;
         let modification = self.modification(&account, &change)?;
+        let near = self.near(&account);
+        self.send(&account.0.dn, modification, near, session).await?;
+        Ok(account)
+    }
+
+    /// Sends a modification to one domain controller after the other until one takes it. One is at hand.
+    async fn send(
+        &self,
+        dn: &str,
+        modification: Vec<Mod<Vec<u8>>>,
+        near: &[String],
+        session: Session,
+    ) -> Result<(), TargetError> {
         let mut at_hand = Some(session);
         let mut reasons = Vec::new();
-        for url in self.servers.order(self.near(&account)) {
+        for url in self.servers.order(near) {
             let mut session = match at_hand.take_if(|session| session.url() == url) {
                 Some(session) => session,
                 None => match self.servers.session_on(&url).await {
@@ -190,11 +205,11 @@ impl ActiveDirectory {
                     }
                 },
             };
-            let sent = session.modify(&account.0.dn, modification.clone()).await;
+            let sent = session.modify(dn, modification.clone()).await;
             match self.errors().reply(sent, |result| codes::refusal(&result.text)) {
                 Reply::Done => {
                     session.close().await;
-                    return Ok(account);
+                    return Ok(());
                 }
                 Reply::Refused(refusal) => return Err(self.errors().refused(refusal)),
                 Reply::Elsewhere(reason) => reasons.push(self.servers.failed(&url, &reason).0),
@@ -207,7 +222,9 @@ impl ActiveDirectory {
     fn modification(&self, account: &Account, change: &Change<'_>) -> Result<Vec<Mod<Vec<u8>>>, TargetError> {
         Ok(match change {
             // A new password would not open a disabled account: tell that, and leave the old one.
-            Change::Reset(..) if account.is_disabled() => return Err(self.errors().refused(Refusal::Disabled)),
+            Change::Reset(..) | Change::Password(..) if account.is_disabled() => {
+                return Err(self.errors().refused(Refusal::Disabled));
+            }
             Change::Reset(password, expiry) => {
                 let mut changes = vec![replace("unicodePwd", &quoted(password))];
                 if *expiry == Expiry::AtNextSignIn {
@@ -219,6 +236,8 @@ impl ActiveDirectory {
                 }
                 changes
             }
+            Change::Password(old, _) if old.is_empty() => return Err(self.errors().refused(Refusal::OldPassword)),
+            Change::Password(old, new) => with_the_old(old, new),
             Change::Expire => vec![replace("pwdLastSet", b"0")],
             Change::Unlock => vec![replace("lockoutTime", b"0")],
             Change::Enable(enable) => {
@@ -265,6 +284,65 @@ impl ActiveDirectory {
             }
         }
         Err(self.errors().unreachable(reasons.join("; ")))
+    }
+
+    /// Changes Passline's own password. Its account need not be among the people below `base`.
+    async fn change_own(&self, old: &Secret, new: &Secret) -> Result<(), TargetError> {
+        let mut reasons = Vec::new();
+        for url in self.servers.order(&[]) {
+            let (mut session, bound) = match self.servers.bind_own(&url, old, None).await {
+                Ok(answered) => answered,
+                Err(error) => {
+                    reasons.push(error.0);
+                    continue;
+                }
+            };
+            match bound.rc {
+                0 => {}
+                49 if codes::verdict(&bound.text) == Verdict::Rejected => {
+                    return Err(self.errors().refused(Refusal::OldPassword));
+                }
+                _ => {
+                    reasons.push(self.servers.failed(&url, &shown(&bound)).0);
+                    continue;
+                }
+            }
+            let dn = self.own_dn(&mut session).await?;
+            return self.send(&dn, with_the_old(old, new), &[url], session).await;
+        }
+        Err(self.errors().unreachable(reasons.join("; ")))
+    }
+
+    /// The entry of Passline's account, which may be configured as a DN, as `name@domain` or as `DOMAIN\name`.
+    async fn own_dn(&self, session: &mut Session) -> Result<String, TargetError> {
+        let name = self.servers.own_name();
+        if name.contains('=') {
+            return Ok(name.to_owned());
+        }
+        let domain = self.domain(session).await?;
+        // Without a name of its own there, `name@domain` is made up from this one.
+        let account = name.split('@').next().unwrap_or(name);
+        let account = account.rsplit('\\').next().unwrap_or(account);
+        let filter = format!(
+            "(&(objectClass=user)(|(userPrincipalName={})(sAMAccountName={})))",
+            ldap_escape(name),
+            ldap_escape(account)
+        );
+        let wanted = (name, filter.as_str());
+        let entry = self.errors().find(session, &domain, wanted, &["objectClass"]).await?;
+        Ok(entry.dn)
+    }
+
+    /// The DN of the domain that a domain controller is for.
+    async fn domain(&self, session: &mut Session) -> Result<String, TargetError> {
+        let attribute = "defaultNamingContext";
+        let root = session
+            .search("", Scope::Base, "(objectClass=*)", &[attribute], 1)
+            .await;
+        let root = root.map_err(|sent| self.errors().unanswered(sent))?.pop();
+        let domain = root.as_ref().and_then(|root| value(root, attribute));
+        let domain = domain.ok_or_else(|| self.errors().unreachable("it does not name its domain"))?;
+        Ok(domain.to_owned())
     }
 
     async fn checks(&self, name: Option<&str>) -> Result<Vec<Check>, TargetError> {
@@ -347,15 +425,10 @@ impl ActiveDirectory {
                 return Ok(rules(length, complex, history));
             }
         }
-        let root = session
-            .search("", Scope::Base, "(objectClass=*)", &["defaultNamingContext"], 1)
-            .await;
-        let root = root.map_err(|sent| self.errors().unanswered(sent))?.pop();
-        let domain = root.as_ref().and_then(|root| value(root, "defaultNamingContext"));
-        let domain = domain.ok_or_else(|| self.errors().unreachable("it does not name its domain"))?;
+        let domain = self.domain(&mut session).await?;
         let found = session
             .search(
-                domain,
+                &domain,
                 Scope::Base,
                 "(objectClass=*)",
                 &["minPwdLength", "pwdProperties", "pwdHistoryLength"],
@@ -391,6 +464,16 @@ fn rules(min_length: u32, complex: bool, history: Option<u32>) -> Policy {
     }
 }
 
+/// A change by the owner: the old value is deleted and the new one added, in this order and in one request
+/// (\[MS-ADTS\] 3.1.1.3.1.5.1). The right *Change Password* is enough for it, and the domain's rules bind it.
+fn with_the_old(old: &Secret, new: &Secret) -> Vec<Mod<Vec<u8>>> {
+    let attribute = b"unicodePwd";
+    vec![
+        Mod::Delete(attribute.to_vec(), [quoted(old)].into()),
+        Mod::Add(attribute.to_vec(), [quoted(new)].into()),
+    ]
+}
+
 /// In quotation marks, as UTF-16LE.
 fn quoted(password: &Secret) -> Vec<u8> {
     let quote = || std::iter::once(u16::from(b'"'));
@@ -410,6 +493,7 @@ impl Target for ActiveDirectory {
         Capabilities {
             verify: true,
             reset: true,
+            change: true,
             expire: true,
             unlock: true,
             lock_state: true,
@@ -433,6 +517,26 @@ impl Target for ActiveDirectory {
                 Expiry::Keep
             })
         })
+    }
+
+    fn change_password<'a>(&'a self, account: &'a str, old: &'a Secret, new: &'a Secret) -> Answer<'a, ()> {
+        Box::pin(async move { self.change(account, Change::Password(old, new)).await.map(drop) })
+    }
+
+    fn try_own_password<'a>(&'a self, password: &'a Secret) -> Answer<'a, Verdict> {
+        Box::pin(async move {
+            let verdict = |result: &LdapResult| match result.rc {
+                0 => Some(Verdict::Accepted),
+                49 => Some(codes::verdict(&result.text)),
+                _ => None,
+            };
+            let tried = self.servers.try_own(password, None, verdict).await;
+            tried.map_err(|error| self.errors().no_server(error))
+        })
+    }
+
+    fn change_own_password<'a>(&'a self, old: &'a Secret, new: &'a Secret) -> Answer<'a, ()> {
+        Box::pin(self.change_own(old, new))
     }
 
     fn expire<'a>(&'a self, account: &'a str) -> Answer<'a, ()> {

@@ -31,6 +31,10 @@ pub(super) fn refusal(text: &str) -> Option<Refusal> {
     match u32::from_str_radix(&text[..end], 16).ok()? {
         // ERROR_PASSWORD_RESTRICTION; ERROR_ILL_FORMED_PASSWORD.
         0x52d | 0x52c => Some(Refusal::Policy),
+        // ERROR_INVALID_PASSWORD: the old one, where a change takes it.
+        0x56 => Some(Refusal::OldPassword),
+        // ERROR_ACCOUNT_LOCKED_OUT, whatever the old password is.
+        0x775 => Some(Refusal::Other),
         // ERROR_ACCESS_DENIED; ERROR_PRIVILEGE_NOT_HELD; ERROR_DS_INSUFF_ACCESS_RIGHTS.
         0x5 | 0x522 | 0x2098 => Some(Refusal::Rights),
         // ERROR_DS_OBJ_NOT_FOUND; ERROR_NO_SUCH_USER.
@@ -78,6 +82,14 @@ mod tests {
             (
                 "0000052D: Constraint violation - check_password_restrictions: the password is too short.",
                 Some(Refusal::Policy),
+            ),
+            (
+                "00000056: AtrErr: DSID-03191083, #1:\n\t0: 00000056: DSID-03191083, problem 1005 (CONSTRAINT_ATT_TYPE)",
+                Some(Refusal::OldPassword),
+            ),
+            (
+                "00000775: Constraint violation - check_password: Account locked out!",
+                Some(Refusal::Other),
             ),
             (
                 "00002098: SecErr: DSID-03150F94, problem 4003 (INSUFF_ACCESS_RIGHTS), data 0",

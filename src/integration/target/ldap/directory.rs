@@ -262,6 +262,67 @@ impl Directory {
         verdict(&result).ok_or_else(|| self.errors().unanswered(Sent::Answered(result)))
     }
 
+    async fn change_password_of(&self, name: &str, old: &Secret, new: &Secret) -> Result<(), TargetError> {
+        if old.is_empty() {
+            return Err(self.errors().refused(Refusal::OldPassword));
+        }
+        let mut session = self.session().await?;
+        let account = self.find(&mut session, name).await?;
+        let url = session.url().to_owned();
+        session.close().await;
+        if account.is_disabled() {
+            return Err(self.errors().refused(Refusal::Disabled));
+        }
+        let connected = self.servers.connect(&url).await;
+        let mut session = connected.map_err(|error| self.errors().no_server(error))?;
+        let dn = &account.0.dn;
+        match session.bind(dn, old, vec![ppolicy::request()]).await {
+            Sent::Answered(result) => self.change_as_owner(session, &result, dn, (old, new)).await,
+            sent => Err(self.errors().unanswered(sent)),
+        }
+    }
+
+    /// Changes Passline's own password, on the first server that lets it in. Its entry need not be among the people below `base`.
+    async fn change_own(&self, old: &Secret, new: &Secret) -> Result<(), TargetError> {
+        let mut reasons = Vec::new();
+        for url in self.servers.order(&[]) {
+            match self.servers.bind_own(&url, old, Some(ppolicy::request())).await {
+                Ok((session, bound)) => {
+                    let dn = self.servers.own_name();
+                    return self.change_as_owner(session, &bound, dn, (old, new)).await;
+                }
+                Err(error) => reasons.push(error.0),
+            }
+        }
+        Err(self.errors().unreachable(reasons.join("; ")))
+    }
+
+    /// Changes a password on a connection of its owner, who was let in or not.
+    async fn change_as_owner(
+        &self,
+        mut session: Session,
+        bound: &LdapResult,
+        dn: &str,
+        (old, new): (&Secret, &Secret),
+    ) -> Result<(), TargetError> {
+        match verdict(bound) {
+            Some(Verdict::Accepted | Verdict::AcceptedMustChange) => {}
+            Some(Verdict::Rejected) => return Err(self.errors().refused(Refusal::OldPassword)),
+            Some(Verdict::Barred) => return Err(self.errors().refused(Refusal::Other)),
+            None => return Err(self.errors().unreachable(shown(bound))),
+        }
+        let sent = match self.config.password {
+            PasswordMethod::Extended => session.password_modify(dn, Some(old), new).await,
+            PasswordMethod::Write => {
+                let change = vec![replace("userPassword", new.expose().as_bytes())];
+                session.modify(dn, change).await
+            }
+        };
+        self.outcome(sent)?;
+        session.close().await;
+        Ok(())
+    }
+
     async fn checks(&self, name: Option<&str>) -> Result<Vec<Check>, TargetError> {
         let mut checks = self.servers.test(&[]).await;
         if checks.iter().all(|check| check.problem.is_some()) {
@@ -384,6 +445,7 @@ impl Target for Directory {
         Capabilities {
             verify: true,
             reset: true,
+            change: true,
             expire: ppolicy,
             unlock: ppolicy,
             lock_state: ppolicy,
@@ -399,6 +461,21 @@ impl Target for Directory {
 
     fn reset<'a>(&'a self, account: &'a str, password: &'a Secret, expiry: Expiry) -> Answer<'a, Expiry> {
         Box::pin(self.set_password(account, password, expiry))
+    }
+
+    fn change_password<'a>(&'a self, account: &'a str, old: &'a Secret, new: &'a Secret) -> Answer<'a, ()> {
+        Box::pin(self.change_password_of(account, old, new))
+    }
+
+    fn try_own_password<'a>(&'a self, password: &'a Secret) -> Answer<'a, Verdict> {
+        Box::pin(async move {
+            let tried = self.servers.try_own(password, Some(ppolicy::request()), verdict).await;
+            tried.map_err(|error| self.errors().no_server(error))
+        })
+    }
+
+    fn change_own_password<'a>(&'a self, old: &'a Secret, new: &'a Secret) -> Answer<'a, ()> {
+        Box::pin(self.change_own(old, new))
     }
 
     fn expire<'a>(&'a self, account: &'a str) -> Answer<'a, ()> {

@@ -12,6 +12,7 @@
 mod active_directory;
 mod codes;
 mod directory;
+mod own;
 mod ppolicy;
 mod reply;
 mod servers;

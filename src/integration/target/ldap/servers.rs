@@ -149,6 +149,11 @@ impl Servers {
         }
     }
 
+    /// The name of Passline's account.
+    pub(super) fn own_name(&self) -> &str {
+        &self.config.bind
+    }
+
     /// Tries to sign in on every server, also those near somebody.
     pub(super) async fn test(&self, near: &[String]) -> Vec<Check> {
         let mut checks = Vec::new();

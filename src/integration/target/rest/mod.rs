@@ -519,6 +519,7 @@ impl Target for Rest {
         Capabilities {
             verify: verify.is_some_and(|verify| self.has_all(&verify.request, &verify.with)),
             reset: self.offers(&description.reset[..1]),
+            change: false,
             expire: self.offers(&description.expire),
             unlock: self.offers(&description.unlock),
             lock_state: description.find.locked.is_some() || description.lock.is_some(),

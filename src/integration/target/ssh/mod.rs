@@ -429,6 +429,7 @@ impl Target for SshHost {
         Capabilities {
             verify: self.config.verify,
             reset: true,
+            change: false,
             expire: true,
             unlock: self.config.faillock,
             lock_state: self.config.faillock,

@@ -351,6 +351,7 @@ impl Target for Mysql {
         Capabilities {
             verify: true,
             reset: true,
+            change: false,
             expire: true,
             unlock: true,
             lock_state: true,

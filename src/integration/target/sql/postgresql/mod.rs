@@ -272,6 +272,7 @@ impl Target for Postgresql {
         Capabilities {
             verify: true,
             reset: true,
+            change: false,
             expire: false,
             unlock: false,
             lock_state: true,
