@@ -85,6 +85,45 @@ async fn database_password(section: &DatabaseSection) -> anyhow::Result<Option<S
     )))
 }
 
+/// Opens everything, and finds out what became of renewals of credentials that were cut off: for whoever will sign in on
+/// target systems.
+///
+/// # Errors
+/// As [`open`].
+pub async fn open_settled(config: &Config) -> anyhow::Result<Backstage> {
+    let backstage = open(config).await?;
+    if settle_renewals(&backstage).await? {
+        // With what is known now.
+        return open(config).await;
+    }
+    Ok(backstage)
+}
+
+/// Where the renewal of a credential was interrupted, asks the target which one holds. `true` when that is another one than
+/// was believed.
+async fn settle_renewals(backstage: &Backstage) -> anyhow::Result<bool> {
+    let origin = Origin {
+        door: Door::System,
+        actor: Actor::System,
+        session: None,
+        user: None,
+    };
+    let mut settled = false;
+    for name in backstage.vault.unsettled().await? {
+        match backstage
+            .services
+            .settle_renewal(&backstage.vault, &origin, &name)
+            .await
+        {
+            Ok(true) => settled = true,
+            Ok(false) => tracing::warn!(target.name = %name,
+                "a renewal of our password there is not finished; run `passline target credential --renew` again"),
+            Err(error) => tracing::error!(target.name = %name, %error, "a renewal of our password cannot be finished"),
+        }
+    }
+    Ok(settled)
+}
+
 /// Opens everything. Creates the folder of data, private to this user, if it is not there.
 ///
 /// # Errors

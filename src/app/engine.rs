@@ -65,7 +65,7 @@ impl Engine {
             connections: config.sip_limits.max_connections,
         });
         let watch = flows::Watch::begin(&config.dialplans, &config.speech.prompts);
-        let backstage = backstage::open(config).await?;
+        let backstage = backstage::open_settled(config).await?;
         backstage.services.join().await?;
         let recovered = backstage
             .services

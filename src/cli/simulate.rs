@@ -44,7 +44,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Some(folder) => folder.config()?,
         None => super::load_config(&args.config)?,
     };
-    let backstage = backstage::open(&config).await?;
+    let backstage = backstage::open_settled(&config).await?;
     if demo.is_some() {
         demo_data::load(&backstage, &config).await?;
     }

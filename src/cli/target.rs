@@ -13,6 +13,7 @@ use crate::config::{self, Config, TargetConfig, edit};
 use crate::integration::target::rest::{Description, SHIPPED};
 use crate::integration::target::{Capabilities, TargetError};
 use crate::secret::Secret;
+use crate::service::Renewed;
 
 /// How long one system may take to be tested: several servers that do not answer, one after the other.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -103,6 +104,13 @@ enum Command {
         /// Remove it.
         #[arg(long)]
         remove: bool,
+        /// Give Passline's account there a new random password, which nobody sees: changed with the one that is kept,
+        /// tried, then kept in its place. For active_directory and ldap.
+        ///
+        /// Run it again if it is cut off, or when the system does not answer: both passwords are kept until one of them
+        /// has opened the door.
+        #[arg(long, conflicts_with_all = ["stdin", "remove"])]
+        renew: bool,
     },
 }
 
@@ -114,7 +122,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let config = super::load_config(&args.config)?;
     runtime()?.block_on(async {
-        let backstage = backstage::open(&config).await?;
+        let backstage = backstage::open_settled(&config).await?;
         match &args.command {
             Command::List { json } => list(&backstage, &config, *json).await,
             Command::Test { name, account, json } => {
@@ -123,7 +131,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             Command::Remove { name } => remove(&backstage, &args.config.config, name).await,
             Command::Api { name } => api(name.as_deref()),
             Command::Add { name, kind, settings } => add(&args.config.config, name, kind, settings),
-            Command::Credential { name, stdin, remove } => credential(&backstage, &config, name, *stdin, *remove).await,
+            Command::Credential { name, renew: true, .. } => renew(&backstage, &config, name).await,
+            Command::Credential {
+                name, stdin, remove, ..
+            } => credential(&backstage, &config, name, *stdin, *remove).await,
         }
     })
 }
@@ -344,5 +355,24 @@ async fn credential(
     output::line(format_args!(
         "the password of {account} is kept; try it with `passline target test {name}`"
     ));
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn renew(backstage: &Backstage, config: &Config, name: &str) -> anyhow::Result<ExitCode> {
+    let target = find(config, name)?;
+    let account = target.kind.signs_in_as().unwrap_or("Passline");
+    let origin = backstage::command_line();
+    let renewed = backstage
+        .services
+        .renew_credential(&backstage.vault, &origin, name)
+        .await?;
+    match renewed {
+        Renewed::Renewed => output::line(format_args!(
+            "{account} has a new password, and it is kept; restart `passline serve` now"
+        )),
+        Renewed::Completed => output::line(format_args!(
+            "{account} has the password of an earlier renewal, and it is kept; restart `passline serve` now"
+        )),
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -41,6 +41,7 @@ mod people;
 pub mod pepper;
 mod record;
 mod recovery;
+mod renewal;
 mod reset;
 mod sync;
 mod systems;
@@ -76,6 +77,7 @@ pub use outcome::{Outcome, ParseOutcomeError, Proof, Summary};
 pub use password::{Proposal, Proposed, ReadBack};
 pub use people::{Enrolment, NewQuestion, NewUser, PeopleError, UserReport};
 pub use recovery::Recovered;
+pub use renewal::{RenewalError, Renewed};
 pub use reset::IdempotencyKey;
 pub use sync::{
     Attributes, LinkRule, Mapping, SourceStatus, SyncCounts, SyncError, SyncOptions, SyncProblem, SyncReport, SyncRules,

@@ -11,6 +11,7 @@ use crate::key_file::{Key, KeyFileError};
 use crate::secret::Secret;
 use crate::store::credential::{self, Credential};
 use crate::store::{Store, StoreError};
+use crate::time::Timestamp;
 use crate::vault::{self, KeyRing, OpenError};
 
 const REMARK: &str =
@@ -63,7 +64,7 @@ pub struct Vault {
 /// What is known of a credential without reading it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CredentialStatus {
-    /// The target.
+    /// The target; followed by `(renewal)` where it is what the target was to be given, and nobody knows yet whether it has it.
     pub target: String,
     /// The key that it is under.
     pub key: u32,
@@ -112,10 +113,44 @@ impl Vault {
             key: stored.sealed.key,
             target: stored.target,
         };
+        let renewals = self.renewals().await?.into_iter().map(|stored| {
+            let status = status(stored);
+            let target = format!("{} (renewal)", status.target);
+            CredentialStatus { target, ..status }
+        });
         Ok(VaultStatus {
             keys: ring.iter().flat_map(KeyRing::numbers).collect(),
-            credentials: stored.into_iter().map(status).collect(),
+            credentials: stored.into_iter().map(status).chain(renewals).collect(),
         })
+    }
+
+    /// The credential of one target; `None` if there is none.
+    pub(super) async fn of(&self, target: &str) -> Result<Option<Secret>, VaultError> {
+        let (stored, ring) = (self.stored().await?, self.ring().await?);
+        let found = stored.iter().find(|stored| stored.target == target);
+        found.map(|found| unsealed(ring.as_ref(), found)).transpose()
+    }
+
+    /// The credential that a target is about to be given, and when it was asked last; `None` if there is none.
+    pub(super) async fn renewal_of(&self, target: &str) -> Result<Option<(Secret, Timestamp)>, VaultError> {
+        let (renewals, ring) = (self.renewals().await?, self.ring().await?);
+        let found = renewals.iter().find(|stored| stored.target == target);
+        let opened = |found| Ok((unsealed(ring.as_ref(), found)?, found.changed));
+        found.map(opened).transpose()
+    }
+
+    /// Which targets are about to be given a new credential, and nobody has found out yet whether they have it.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn unsettled(&self) -> Result<Vec<String>, VaultError> {
+        let renewals = self.renewals().await?;
+        Ok(renewals.into_iter().map(|stored| stored.target).collect())
+    }
+
+    async fn renewals(&self) -> Result<Vec<Credential>, VaultError> {
+        let mut tx = self.store.read().await?;
+        Ok(credential::renewals(&mut tx).await?)
     }
 
     async fn stored(&self) -> Result<Vec<Credential>, VaultError> {
@@ -128,6 +163,13 @@ impl Vault {
         let text = self.source.read().await?;
         Ok(text.as_ref().map(KeyRing::parse).transpose()?)
     }
+}
+
+fn unsealed(ring: Option<&KeyRing>, stored: &Credential) -> Result<Secret, VaultError> {
+    opened(ring, stored).map_err(|source| VaultError::Credential {
+        target: stored.target.clone(),
+        source,
+    })
 }
 
 fn opened(ring: Option<&KeyRing>, stored: &Credential) -> Result<Secret, OpenError> {
@@ -148,17 +190,7 @@ impl Services {
         target: &str,
         text: &Secret,
     ) -> Result<(), VaultError> {
-        let ring = match (vault.ring().await?, &vault.source) {
-            (Some(ring), _) => ring,
-            (None, KeySource::File(path)) => {
-                // Behind the numbers of keys that were lost: should their file be found, both go into one.
-                let used = vault.stored().await?.iter().map(|stored| stored.sealed.key).max();
-                let key = self.draw(|rng| Key::generate(used.unwrap_or(0) + 1, rng));
-                key_source::create(path, REMARK, &key)?;
-                KeyRing::new(vec![key])?
-            }
-            (None, _) => return Err(VaultError::Missing),
-        };
+        let ring = self.keys_to_seal(vault).await?;
         let now = self.now();
         let sealed = self.draw(|rng| vault::seal(&ring, target, text, rng));
         let mut tx = self.store().write().await?;
@@ -168,7 +200,70 @@ impl Services {
             changed: now,
         };
         credential::put(&mut tx, &credential).await?;
+        // Who enters one knows better than a renewal of which nobody knows what became of it.
+        credential::end_renewal(&mut tx, target).await?;
         self.record(&mut tx, origin, now, changed(target)).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// The keys; made now, where there are none yet and they are a file.
+    async fn keys_to_seal(&self, vault: &Vault) -> Result<KeyRing, VaultError> {
+        Ok(match (vault.ring().await?, &vault.source) {
+            (Some(ring), _) => ring,
+            (None, KeySource::File(path)) => {
+                // Behind the numbers of keys that were lost: should their file be found, both go into one.
+                let used = vault.stored().await?.iter().map(|stored| stored.sealed.key).max();
+                let key = self.draw(|rng| Key::generate(used.unwrap_or(0) + 1, rng));
+                key_source::create(path, REMARK, &key)?;
+                KeyRing::new(vec![key])?
+            }
+            (None, _) => return Err(VaultError::Missing),
+        })
+    }
+
+    /// Seals and stores the credential that a target is about to be given. `false` when it is about to be given another.
+    pub(super) async fn begin_renewal(&self, vault: &Vault, target: &str, text: &Secret) -> Result<bool, VaultError> {
+        let ring = self.keys_to_seal(vault).await?;
+        let credential = Credential {
+            target: target.to_owned(),
+            sealed: self.draw(|rng| vault::seal(&ring, target, text, rng)),
+            changed: self.now(),
+        };
+        let mut tx = self.store().write().await?;
+        match credential::begin_renewal(&mut tx, &credential).await {
+            Err(error) if error.is_conflict() => return Ok(false),
+            begun => begun?,
+        }
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// Notes that a target is asked once more.
+    pub(super) async fn repeat_renewal(&self, target: &str) -> Result<(), VaultError> {
+        let mut tx = self.store().write().await?;
+        credential::repeat_renewal(&mut tx, target, self.now()).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Makes the credential that a target was to be given the one that Passline signs in with.
+    pub(super) async fn complete_renewal(&self, origin: &Origin, target: &str) -> Result<(), VaultError> {
+        let now = self.now();
+        let mut tx = self.store().write().await?;
+        let renewals = credential::renewals(&mut tx).await?;
+        let Some(stored) = renewals.into_iter().find(|stored| stored.target == target) else {
+            // Somebody else has found out as well, and was faster.
+            return Ok(());
+        };
+        credential::put(&mut tx, &Credential { changed: now, ..stored }).await?;
+        credential::end_renewal(&mut tx, target).await?;
+        self.record(&mut tx, origin, now, changed(target)).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Forgets the credential that a target was to be given and has certainly not taken.
+    pub(super) async fn abandon_renewal(&self, target: &str) -> Result<(), VaultError> {
+        let mut tx = self.store().write().await?;
+        credential::end_renewal(&mut tx, target).await?;
         Ok(tx.commit().await?)
     }
 
@@ -179,7 +274,9 @@ impl Services {
     pub async fn forget_credential(&self, origin: &Origin, target: &str) -> Result<bool, VaultError> {
         let now = self.now();
         let mut tx = self.store().write().await?;
-        if !credential::remove(&mut tx, target).await? {
+        let had = credential::remove(&mut tx, target).await?;
+        let renewed = credential::end_renewal(&mut tx, target).await?;
+        if !(had || renewed) {
             return Ok(false);
         }
         self.record(&mut tx, origin, now, changed(target)).await?;
@@ -194,7 +291,8 @@ impl Services {
     /// # Errors
     /// When one credential cannot be read: then nothing is changed but that the file may have one key more.
     pub async fn rotate_keys(&self, vault: &Vault, origin: &Origin) -> Result<(u32, usize), VaultError> {
-        let stored = vault.stored().await?;
+        let mut stored = vault.stored().await?;
+        stored.extend(vault.renewals().await?);
         let mut ring = vault.ring().await?.ok_or(VaultError::Missing)?;
         let behind = |ring: &KeyRing| {
             stored
@@ -215,16 +313,23 @@ impl Services {
         let mut tx = self.store().write().await?;
         // Read again: somebody may have entered one meanwhile.
         let mut count = 0;
-        for stored in credential::all(&mut tx).await? {
-            if stored.sealed.key == ring.current().number() {
-                continue;
-            }
+        let rewrapped = |stored: &Credential| {
             let rewrapped = self.draw(|rng| vault::rewrap(&ring, &stored.target, &stored.sealed, rng));
-            let sealed = rewrapped.map_err(|source| VaultError::Credential {
+            rewrapped.map_err(|source| VaultError::Credential {
                 target: stored.target.clone(),
                 source,
-            })?;
+            })
+        };
+        let is_behind = |stored: &Credential| stored.sealed.key != ring.current().number();
+        for stored in credential::all(&mut tx).await?.into_iter().filter(is_behind) {
+            let sealed = rewrapped(&stored)?;
             credential::put(&mut tx, &Credential { sealed, ..stored }).await?;
+            count += 1;
+        }
+        for stored in credential::renewals(&mut tx).await?.into_iter().filter(is_behind) {
+            let sealed = rewrapped(&stored)?;
+            credential::end_renewal(&mut tx, &stored.target).await?;
+            credential::begin_renewal(&mut tx, &Credential { sealed, ..stored }).await?;
             count += 1;
         }
         let part = "keys of credentials".to_owned();

@@ -3,10 +3,10 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use passline::integration::target::Verdict;
+use passline::integration::target::{Expiry, Verdict};
 use passline::secret::Secret;
 
-use crate::support::backend::{openldap, openldap_person, samba, samba_person};
+use crate::support::backend::{openldap, openldap_person, samba, samba_person, samba_tool};
 use crate::support::caller::Caller;
 use crate::support::server::{House, Settings};
 use crate::support::target::OLD;
@@ -420,4 +420,97 @@ fn a_target_is_added_tested_and_removed_on_the_command_line() {
         "{}",
         said(&again)
     );
+}
+
+#[test]
+fn passline_gives_its_own_accounts_new_passwords_that_nobody_knows() {
+    const OWN: &str = "Svc-Pass-123";
+    samba_tool(&["user", "create", "svc-renewed", OWN]);
+    samba_tool(&["group", "addmembers", "Domain Admins", "svc-renewed"]);
+    samba_person("lara.corp", OLD);
+    openldap_person("lara.people", OLD);
+    let sections = sections()
+        .replace(samba().value("SERVICE"), "svc-renewed@passline.test")
+        .replace(openldap().value("SERVICE"), "cn=svc-renewed,dc=passline,dc=test");
+    let house = House::new(&Settings {
+        configuration: &sections,
+        ..Settings::default()
+    });
+    for (target, account) in [("corp", "lara.corp"), ("people", "lara.people")] {
+        let renew = || house.run(&["target", "credential", target, "--renew"]);
+        let keep = |password: &str| house.run_with_input(&["target", "credential", target, "--stdin"], password);
+        let without = renew();
+        assert!(!without.status.success());
+        assert!(said(&without).contains("no password is kept"), "{}", said(&without));
+        assert!(keep("Wrong-Pass-9").status.success());
+        let wrong = renew();
+        assert!(!wrong.status.success());
+        assert!(said(&wrong).contains("the old password is wrong"), "{}", said(&wrong));
+
+        assert!(keep(OWN).status.success());
+        for _ in 0..2 {
+            let renewed = renew();
+            assert!(renewed.status.success(), "{}", said(&renewed));
+            assert!(said(&renewed).contains("has a new password"), "{}", said(&renewed));
+        }
+        // The new one serves for a reset; the old one opens nothing.
+        let own = Secret::new(OWN.to_owned());
+        let new = Secret::new("Brand-New-Pass-2".to_owned());
+        house.with_backstage(async |backstage, _| {
+            let system = backstage.targets.iter().find(|system| system.name() == target);
+            let system = system.expect("configured");
+            assert_eq!(system.try_own_password(&own).await, Ok(Verdict::Rejected), "{target}");
+            system.reset(account, &new, Expiry::Keep).await.expect("reset");
+            assert_eq!(system.verify(account, &new).await, Ok(Verdict::Accepted), "{target}");
+        });
+    }
+    let mut database = house.database();
+    assert_eq!(database.value("select count(*) from credentials"), "2");
+    assert_eq!(database.value("select count(*) from credential_renewals"), "0");
+    // Systems that cannot do it say so, and nothing is begun.
+    let embedded = house.run(&["target", "credential", "mail", "--renew"]);
+    assert!(!embedded.status.success());
+    assert!(
+        said(&embedded).contains("cannot change Passline's own password"),
+        "{}",
+        said(&embedded)
+    );
+}
+
+/// Killed after the change and before the end of it, the program knows two passwords; the next start finds the right one.
+#[test]
+fn a_renewal_that_was_cut_off_is_finished_at_the_next_start() {
+    samba_tool(&["user", "create", "svc-cut-off", OLD]);
+    let sections = sections().replace(samba().value("SERVICE"), "svc-cut-off@passline.test");
+    let house = House::new(&Settings {
+        configuration: &sections,
+        ..Settings::default()
+    });
+    let keep = house.run_with_input(&["target", "credential", "corp", "--stdin"], OLD);
+    assert!(keep.status.success(), "{}", said(&keep));
+    let mut database = house.database();
+    database.value("insert into credential_renewals select target, key_number, data_key, sealed, changed_ms from credentials returning 1");
+    database.close();
+    // As if the one that is kept were the new one, and this the old.
+    let keep_other = |password: &str| {
+        let mut database = house.database();
+        let renewal = database.rows("select target, key_number, data_key, sealed, begun_ms from credential_renewals");
+        database.close();
+        let kept = house.run_with_input(&["target", "credential", "corp", "--stdin"], password);
+        assert!(kept.status.success(), "{}", said(&kept));
+        let mut database = house.database();
+        let row = &renewal[0];
+        database.value(&format!(
+            "insert into credential_renewals values ('{}', {}, '{}', '{}', {}) returning 1",
+            row[0], row[1], row[2], row[3], row[4]
+        ));
+        database.close();
+    };
+    keep_other("Wrong-Pass-9");
+    let tested = house.run(&["target", "test", "corp"]);
+    assert!(tested.status.success(), "{}", said(&tested));
+    let mut database = house.database();
+    assert_eq!(database.value("select count(*) from credential_renewals"), "0");
+    database.close();
+    assert_eq!(verdict(&house, "corp", "svc-cut-off", OLD), Verdict::Accepted);
 }

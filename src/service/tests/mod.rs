@@ -10,6 +10,7 @@ mod kills;
 mod lockout;
 mod nodes;
 mod people;
+mod renewal;
 mod reset;
 mod sync;
 mod timing;
