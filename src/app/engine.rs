@@ -155,6 +155,13 @@ impl Engine {
                 .await;
         });
         upkeep.spawn(sources::Schedule::new(&backstage, config).follow(stop.clone()));
+        let (services, vault) = (backstage.services.clone(), backstage.vault.clone());
+        let credentials_stop = stop.clone();
+        upkeep.spawn(async move {
+            credentials_stop
+                .run_until_cancelled(services.follow_credentials(&vault))
+                .await
+        });
         let follow = metrics::follow_sip(sip.clone(), sip_figures);
         let follow_stop = stop.clone();
         upkeep.spawn(async move { follow_stop.run_until_cancelled(follow).await });

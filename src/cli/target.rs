@@ -93,8 +93,8 @@ enum Command {
     /// Keep the password or key that Passline signs in with, encrypted in the database; asks for it without showing it. A
     /// private key comes by `--stdin`.
     ///
-    /// The key is not in the database: see `passline keys`. A running `passline serve` takes the new password when it is
-    /// started again.
+    /// The key is not in the database: see `passline keys`. A running `passline serve` takes the new password within
+    /// seconds for active_directory and ldap, and for the others when it is started again.
     Credential {
         /// The target.
         name: String,
@@ -368,10 +368,10 @@ async fn renew(backstage: &Backstage, config: &Config, name: &str) -> anyhow::Re
         .await?;
     match renewed {
         Renewed::Renewed => output::line(format_args!(
-            "{account} has a new password, and it is kept; restart `passline serve` now"
+            "{account} has a new password, and it is kept; a running `passline serve` takes it within seconds"
         )),
         Renewed::Completed => output::line(format_args!(
-            "{account} has the password of an earlier renewal, and it is kept; restart `passline serve` now"
+            "{account} has the password of an earlier renewal, and it is kept; a running `passline serve` takes it within seconds"
         )),
     }
     Ok(ExitCode::SUCCESS)

@@ -1,8 +1,12 @@
 //! Credentials of target systems: sealed into the database, opened at the start, sealed anew when keys are rotated.
 //!
-//! The program reads them once and keeps them in memory, so keys are rotated while it runs.
+//! The program reads them at the start and when they have changed, and keeps them in memory, so keys are rotated while it
+//! runs.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::sleep;
 
 use super::key_source::{self, KeySource, KeySourceError};
 use super::{ServiceError, Services};
@@ -16,6 +20,10 @@ use crate::vault::{self, KeyRing, OpenError};
 
 const REMARK: &str =
     "Passline's keys for the credentials of target systems. Keep a copy, but never beside a copy of the database.";
+
+/// How often new credentials are looked for. Until then a target refuses the old one, and callers hear that it does not
+/// answer.
+const FOLLOWING: Duration = Duration::from_secs(5);
 
 /// What goes wrong with credentials.
 #[derive(Debug, thiserror::Error)]
@@ -282,6 +290,47 @@ impl Services {
         self.record(&mut tx, origin, now, changed(target)).await?;
         tx.commit().await?;
         Ok(true)
+    }
+
+    /// Hands credentials that were entered or renewed meanwhile, by whatever process, to the targets that can take one while
+    /// they work. Never ends.
+    pub async fn follow_credentials(&self, vault: &Vault) {
+        let mut known = BTreeMap::new();
+        loop {
+            if let Err(error) = self.hand_out(vault, &mut known).await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot look for new credentials now"
+                );
+            }
+            sleep(FOLLOWING).await;
+        }
+    }
+
+    /// `known` is when each credential was changed that was handed out.
+    pub(super) async fn hand_out(
+        &self,
+        vault: &Vault,
+        known: &mut BTreeMap<String, Timestamp>,
+    ) -> Result<(), VaultError> {
+        let stored = vault.stored().await?;
+        let is_new = |stored: &&Credential| known.get(&stored.target) != Some(&stored.changed);
+        let new: Vec<&Credential> = stored.iter().filter(is_new).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        let ring = vault.ring().await?;
+        for stored in new {
+            known.insert(stored.target.clone(), stored.changed);
+            match (self.target(&stored.target), opened(ring.as_ref(), stored)) {
+                (Some(target), Ok(credential)) => target.take_own_password(credential),
+                (Some(_), Err(error)) => {
+                    tracing::error!(target.name = %stored.target, %error, "the password for a target cannot be read");
+                }
+                (None, _) => {}
+            }
+        }
+        Ok(())
     }
 
     /// Puts every credential under a new key: one that is added to the file, or the highest where keys come from elsewhere.

@@ -400,6 +400,9 @@ mod active_directory {
             assert_eq!(change(&old, &new), Ok(()), "{name}");
             assert_eq!(opens(&old), Verdict::Rejected, "{name}");
             assert_eq!(opens(&new), Verdict::Accepted, "{name}");
+            assert!(unreachable(block_on(target.state("anna"))).contains("does not let"));
+            target.take_own_password(secret(&new));
+            block_on(target.state("anna")).expect("a state");
             old = new;
         }
     }

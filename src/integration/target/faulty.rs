@@ -44,6 +44,7 @@ struct State {
     reset_faults: HashMap<String, VecDeque<Fault>>,
     verify_faults: HashMap<String, VecDeque<Fault>>,
     resets: usize,
+    own: Option<String>,
 }
 
 /// The double; clones share their state.
@@ -114,6 +115,11 @@ impl Faulty {
 
     pub(crate) fn is_expired(&self, account: &str) -> bool {
         self.with(|state| state.accounts[account].expired)
+    }
+
+    /// The password that Passline was told to sign in with.
+    pub(crate) fn own(&self) -> Option<String> {
+        self.with(|state| state.own.clone())
     }
 
     /// How many resets were asked for.
@@ -240,6 +246,10 @@ impl Target for Faulty {
             }
             self.reset(Self::OWN, new, Expiry::Keep).await.map(drop)
         })
+    }
+
+    fn take_own_password(&self, password: Secret) {
+        self.with(|state| state.own = Some(password.expose().to_owned()));
     }
 
     fn unlock<'a>(&'a self, account: &'a str) -> Answer<'a, ()> {

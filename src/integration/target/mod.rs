@@ -197,10 +197,14 @@ pub trait Target: Send + Sync + 'static {
         unsupported(self.name(), "try a password of Passline's own")
     }
 
-    /// Changes the password of Passline's own account there. What it signs in with stays as it was configured.
+    /// Changes the password of Passline's own account there. What it signs in with stays as it was.
     fn change_own_password<'a>(&'a self, _old: &'a Secret, _new: &'a Secret) -> Answer<'a, ()> {
         unsupported(self.name(), "change Passline's own password")
     }
+
+    /// Signs in with this password from now on, where a target can learn a new one while it works; others know it after a
+    /// restart.
+    fn take_own_password(&self, _password: Secret) {}
 
     /// Demands a new password at the next sign-in.
     fn expire<'a>(&'a self, _account: &'a str) -> Answer<'a, ()> {

@@ -160,6 +160,22 @@ async fn a_password_that_somebody_else_has_set_is_told_as_what_it_is() {
 }
 
 #[tokio::test]
+async fn a_running_program_learns_the_new_password_once() {
+    let kept = Kept::build().await;
+    let (services, mail) = (&kept.house.services, &kept.house.mail);
+    let mut known = std::collections::BTreeMap::new();
+    services.hand_out(&kept.vault, &mut known).await.unwrap();
+    assert_eq!(mail.own().as_deref(), Some("old"));
+    kept.house.clock.advance(Duration::from_secs(1));
+    kept.renew().await.unwrap();
+    services.hand_out(&kept.vault, &mut known).await.unwrap();
+    assert_eq!(mail.own(), Some(kept.real()));
+    mail.take_own_password(Secret::new("untouched".to_owned()));
+    services.hand_out(&kept.vault, &mut known).await.unwrap();
+    assert_eq!(mail.own().as_deref(), Some("untouched"), "it has not changed since");
+}
+
+#[tokio::test]
 async fn keys_are_rotated_while_nobody_knows() {
     let kept = Kept::build().await;
     kept.fails(Fault::DieAfterEffect, Fault::DieBeforeEffect);

@@ -539,6 +539,10 @@ impl Target for ActiveDirectory {
         Box::pin(self.change_own(old, new))
     }
 
+    fn take_own_password(&self, password: Secret) {
+        self.servers.take_own_password(password);
+    }
+
     fn expire<'a>(&'a self, account: &'a str) -> Answer<'a, ()> {
         Box::pin(async move { self.change(account, Change::Expire).await.map(drop) })
     }

@@ -478,6 +478,10 @@ impl Target for Directory {
         Box::pin(self.change_own(old, new))
     }
 
+    fn take_own_password(&self, password: Secret) {
+        self.servers.take_own_password(password);
+    }
+
     fn expire<'a>(&'a self, account: &'a str) -> Answer<'a, ()> {
         Box::pin(self.change(account, Change::Expire))
     }

@@ -1,5 +1,6 @@
 //! Passline's own account in a directory: whether a password opens its door, and a connection by that door.
 
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use ldap3::LdapResult;
@@ -8,6 +9,27 @@ use ldap3::controls::RawControl;
 use super::super::Verdict;
 use super::servers::{NoServer, Sent, Servers, Session, shown};
 use crate::secret::Secret;
+
+/// The password that Passline signs in with; another one when it was renewed.
+pub(super) struct OwnPassword(RwLock<Option<Secret>>);
+
+impl OwnPassword {
+    pub(super) fn new(password: Option<Secret>) -> Self {
+        Self(RwLock::new(password))
+    }
+
+    pub(super) fn get(&self) -> Option<Secret> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn is_none(&self) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
+    pub(super) fn set(&self, password: Secret) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(password);
+    }
+}
 
 impl Servers {
     /// Whether this is the password of Passline's account. Of several servers, one may have it already and another not

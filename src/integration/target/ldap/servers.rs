@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::super::{Check, TlsError, tls};
+use super::own::OwnPassword;
 use crate::secret::Secret;
 
 /// How long a server that did not answer is asked last.
@@ -56,7 +57,7 @@ impl ServersConfig {
 pub(in crate::integration) struct Servers {
     config: ServersConfig,
     tls: Arc<ClientConfig>,
-    credential: Option<Secret>,
+    credential: OwnPassword,
     /// When a server, by URL, failed last.
     failed: Mutex<Vec<(String, Instant)>>,
 }
@@ -81,7 +82,7 @@ impl Servers {
         Ok(Self {
             tls: Arc::new(tls::client(config.ca.as_deref())?),
             config,
-            credential,
+            credential: OwnPassword::new(credential),
             failed: Mutex::default(),
         })
     }
@@ -114,11 +115,11 @@ impl Servers {
 
     /// A connection to this server, signed in as Passline.
     pub(super) async fn session_on(&self, url: &str) -> Result<Session, NoServer> {
-        let Some(credential) = &self.credential else {
+        let Some(credential) = self.credential.get() else {
             return Err(NoServer(NO_CREDENTIAL.to_owned()));
         };
         let mut session = self.connect(url).await?;
-        let bound = session.bind(&self.config.bind, credential, vec![]);
+        let bound = session.bind(&self.config.bind, &credential, vec![]);
         let reason = match tokio::time::timeout(self.config.connect, bound).await {
             Ok(Sent::Answered(result)) if result.rc == 0 => return Ok(session),
             Ok(Sent::Answered(result)) => format!("it does not let {} sign in: {}", self.config.bind, shown(&result)),
@@ -152,6 +153,11 @@ impl Servers {
     /// The name of Passline's account.
     pub(super) fn own_name(&self) -> &str {
         &self.config.bind
+    }
+
+    /// Signs in with this password from now on.
+    pub(super) fn take_own_password(&self, password: Secret) {
+        self.credential.set(password);
     }
 
     /// Tries to sign in on every server, also those near somebody.
