@@ -8,10 +8,9 @@ use anyhow::Context as _;
 
 use super::connector;
 use crate::call::{Label, Labels};
-use crate::config::{Config, DatabaseSection, KeysSection, SourcePlace, TargetConfig, TargetKind};
+use crate::config::{Config, DatabaseSection, KeysSection, TargetConfig, TargetKind};
 use crate::identity::event::{Actor, Door, Origin};
 use crate::identity::policy::WordList;
-use crate::integration::source::Source;
 use crate::integration::target::embedded::Directories;
 use crate::integration::target::{Refusal, Target, TargetError};
 use crate::secret::Secret;
@@ -38,8 +37,6 @@ pub struct Backstage {
     pub directories: Directories,
     /// The target systems, in the order of the configuration.
     pub targets: Vec<Arc<dyn Target>>,
-    /// Where people come from, in the order of the configuration.
-    pub sources: Vec<Arc<dyn Source>>,
     /// The credentials of target systems.
     pub vault: Vault,
     /// How systems are called in speech.
@@ -162,14 +159,6 @@ pub async fn open(config: &Config) -> anyhow::Result<Backstage> {
         }
         targets.push(connector::of(target, credential, &directories)?);
     }
-    let mut sources = Vec::with_capacity(config.sources.len());
-    for source in &config.sources {
-        let credential = match &source.place {
-            SourcePlace::Directory { target, .. } => credentials.get(target).and_then(|opened| opened.as_ref().ok()),
-            _ => None,
-        };
-        sources.push(connector::of_source(source, credential.cloned(), &targets)?);
-    }
     let services = Services::new(Parts {
         store: store.clone(),
         targets: targets.clone(),
@@ -194,7 +183,6 @@ pub async fn open(config: &Config) -> anyhow::Result<Backstage> {
         store,
         directories,
         targets,
-        sources,
         vault,
         labels: labels.collect(),
         clock,

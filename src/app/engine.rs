@@ -73,6 +73,7 @@ impl Engine {
             .await
             .context("open changes of an earlier run cannot be resolved")?;
         tracing::info!(?recovered, "changes of an earlier run are resolved");
+        let schedule = sources::Schedule::new(&backstage, config).await?;
         let speech = voices::load(config).await?;
         let library = flows::load(&config.dialplans, &flows::prompt_index(&speech.catalog()))?;
         let trunks = trunks::load(&config.trunks, &library).map_err(|mistakes| {
@@ -154,7 +155,7 @@ impl Engine {
                 .run_background(sinks, OutboxLimits::default(), background_stop)
                 .await;
         });
-        upkeep.spawn(sources::Schedule::new(&backstage, config).follow(stop.clone()));
+        upkeep.spawn(schedule.follow(stop.clone()));
         let (services, vault) = (backstage.services.clone(), backstage.vault.clone());
         let credentials_stop = stop.clone();
         upkeep.spawn(async move {

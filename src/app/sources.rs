@@ -8,10 +8,13 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::backstage::{self, Backstage};
-use crate::config::{Config, SourceConfig, TargetConfig, TargetKind};
+use super::connector;
+use crate::config::{Config, SourceConfig, SourcePlace, TargetConfig, TargetKind};
 use crate::identity::event::{Actor, Door, Origin};
 use crate::integration::source::Source;
+use crate::integration::target::Target;
 use crate::integration::target::embedded::Directories;
+use crate::service::vault::Vault;
 use crate::service::{ServiceError, Services, SyncCounts, SyncError, SyncOptions, SyncReport};
 
 /// How often it is looked whether a source is due. A table of a few rows is asked.
@@ -36,11 +39,10 @@ pub async fn run(
             .collect::<Vec<_>>()
             .join(", ")
     };
-    let (settings, source) = config
+    let settings = config
         .sources
         .iter()
-        .zip(&backstage.sources)
-        .find(|(settings, _)| settings.name == name)
+        .find(|settings| settings.name == name)
         .with_context(|| {
             format!(
                 "there is no source {name:?} in the configuration; there are: {}",
@@ -50,6 +52,7 @@ pub async fn run(
     if !options.dry_run {
         retire_others(&backstage.services, config).await?;
     }
+    let source = connected(settings, &backstage.vault, &backstage.targets).await?;
     let origin = backstage::command_line();
     let report = backstage
         .services
@@ -78,27 +81,44 @@ fn opens_accounts(source: &SourceConfig, targets: &[TargetConfig]) -> bool {
     })
 }
 
+/// The source as it is now: a directory is signed in to as its target, whose password may have been renewed.
+async fn connected(
+    settings: &SourceConfig,
+    vault: &Vault,
+    targets: &[Arc<dyn Target>],
+) -> anyhow::Result<Arc<dyn Source>> {
+    let credential = match &settings.place {
+        SourcePlace::Directory { target, .. } => vault.open().await?.remove(target).and_then(Result::ok),
+        SourcePlace::File(_) | SourcePlace::Accounts { .. } => None,
+    };
+    connector::of_source(settings, credential, targets)
+}
+
 /// The sources of a configuration, for reading them as long as the program runs.
 pub(super) struct Schedule {
-    sources: Vec<(SourceConfig, Arc<dyn Source>)>,
+    sources: Vec<SourceConfig>,
     targets: Vec<TargetConfig>,
+    connectors: Vec<Arc<dyn Target>>,
     services: Services,
+    vault: Vault,
     directories: Directories,
 }
 
 impl Schedule {
-    pub(super) fn new(backstage: &Backstage, config: &Config) -> Self {
-        Self {
-            sources: config
-                .sources
-                .iter()
-                .cloned()
-                .zip(backstage.sources.iter().cloned())
-                .collect(),
-            targets: config.targets.clone(),
-            services: backstage.services.clone(),
-            directories: backstage.directories.clone(),
+    /// # Errors
+    /// When a source can never be read, as the accounts of a system that does not list them.
+    pub(super) async fn new(backstage: &Backstage, config: &Config) -> anyhow::Result<Self> {
+        for settings in &config.sources {
+            connected(settings, &backstage.vault, &backstage.targets).await?;
         }
+        Ok(Self {
+            sources: config.sources.clone(),
+            targets: config.targets.clone(),
+            connectors: backstage.targets.clone(),
+            services: backstage.services.clone(),
+            vault: backstage.vault.clone(),
+            directories: backstage.directories.clone(),
+        })
     }
 
     /// Reads each source when it is due, one at a time, until `stop`. What was written before the stop stays.
@@ -106,11 +126,7 @@ impl Schedule {
         if self.sources.is_empty() {
             return;
         }
-        let names: Vec<&str> = self
-            .sources
-            .iter()
-            .map(|(settings, _)| settings.name.as_str())
-            .collect();
+        let names: Vec<&str> = self.sources.iter().map(|settings| settings.name.as_str()).collect();
         match self.services.retire_other_sources(&names).await {
             Ok(retired) if retired.is_empty() => {}
             Ok(retired) => tracing::warn!(
@@ -125,15 +141,15 @@ impl Schedule {
             look.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 look.tick().await;
-                for (settings, source) in &self.sources {
-                    self.read_if_due(settings, source.as_ref()).await;
+                for settings in &self.sources {
+                    self.read_if_due(settings).await;
                 }
             }
         };
         stop.run_until_cancelled(work).await;
     }
 
-    async fn read_if_due(&self, settings: &SourceConfig, source: &dyn Source) {
+    async fn read_if_due(&self, settings: &SourceConfig) {
         let name = &settings.name;
         match self.services.is_sync_due(name, &settings.rules).await {
             Ok(true) => {}
@@ -146,7 +162,11 @@ impl Schedule {
             session: None,
             user: None,
         };
-        let rules = &settings.rules;
+        let source = match connected(settings, &self.vault, &self.connectors).await {
+            Ok(source) => source,
+            Err(error) => return tracing::warn!(source = %name, "cannot open a source: {error:#}"),
+        };
+        let (rules, source) = (&settings.rules, source.as_ref());
         let read = async || {
             self.services
                 .sync(&origin, source, rules, SyncOptions::default(), |_| {})

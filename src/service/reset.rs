@@ -14,7 +14,7 @@ use crate::identity::ids::{AccountId, ResetId};
 use crate::identity::password_history::PasswordHash;
 use crate::integration::target::AccountState;
 use crate::store::Transaction;
-use crate::store::account::Account;
+use crate::store::account::{self, Account};
 use crate::store::reset::{self, ChangeId, Intent};
 use crate::time::Timestamp;
 
@@ -174,7 +174,8 @@ impl Visit {
 }
 
 impl Services {
-    /// Writes an intent; its accounts must not be in another open change.
+    /// Writes an intent; its accounts must not be in another open change, and must be the user's still: systems were asked
+    /// about them since they were chosen, and people are loaded meanwhile.
     pub(super) async fn commit_intent(
         &self,
         tx: &mut Transaction,
@@ -184,6 +185,10 @@ impl Services {
         let ids: Vec<AccountId> = accounts.iter().map(|(id, _)| *id).collect();
         if reset::is_any_open(tx, &ids).await? {
             return Err(ServiceError::Busy);
+        }
+        let theirs = account::of_user(tx, intent.user).await?;
+        if !ids.iter().all(|id| theirs.iter().any(|account| account.id == *id)) {
+            return Err(ServiceError::Superseded);
         }
         match reset::begin(tx, intent, accounts).await {
             // Somebody was faster, with the key or with an account; the next try will see which.

@@ -310,3 +310,29 @@ async fn a_user_without_accounts_has_nothing_to_reset() {
         Err(ServiceError::NoAccounts)
     ));
 }
+
+#[tokio::test]
+async fn an_account_that_has_become_another_persons_is_left_alone() {
+    let house = House::build().await;
+    let (visit, evidence) = house.verified("1001").await;
+    let proposed = proposal(&visit, &evidence).await;
+    // While the password is hashed and the systems are asked.
+    let taken = async {
+        let mut tx = house.services.store().write().await.unwrap();
+        let accounts = crate::store::account::of_user(&mut tx, evidence.user()).await.unwrap();
+        crate::store::account::remove(&mut tx, accounts[0].id, START)
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+    };
+    let (reset, ()) = tokio::join!(visit.reset(&evidence, &proposed, None), taken);
+    assert!(
+        matches!(reset, Err(ServiceError::Superseded | ServiceError::ForeignProposal)),
+        "{reset:?}"
+    );
+    assert_eq!((house.mail.resets(), house.payroll.resets()), (0, 0));
+    assert!(matches!(
+        visit.reset(&evidence, &proposed, None).await,
+        Err(ServiceError::ForeignProposal)
+    ));
+}
