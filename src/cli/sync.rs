@@ -181,7 +181,7 @@ async fn read(
     options: SyncOptions,
     json: bool,
 ) -> anyhow::Result<bool> {
-    let begun = std::time::Instant::now();
+    let begun = crate::time::monotonic();
     let told = |counts: &SyncCounts| {
         let rate = counts.read as f64 / begun.elapsed().as_secs_f64().max(0.001);
         let listed = match counts.listed {

@@ -468,10 +468,8 @@ impl<P: FnMut(&SyncCounts) + Send> Run<'_, P> {
     ) -> Result<Option<Refused>, SyncError> {
         match &person.login {
             None if is_new => return Ok(Some(Refused("has no login".to_owned()))),
-            Some(login) if leads => {
-                if user::by_login(tx, login).await?.is_some_and(|other| other.id != id) {
-                    return Ok(Some(Refused("another user has this login already".to_owned())));
-                }
+            Some(login) if leads && user::by_login(tx, login).await?.is_some_and(|other| other.id != id) => {
+                return Ok(Some(Refused("another user has this login already".to_owned())));
             }
             _ => {}
         }
