@@ -5,6 +5,7 @@ mod dialplan;
 mod endpoint;
 mod media;
 mod messages;
+mod service;
 mod store;
 
 use std::time::Duration;
@@ -21,6 +22,6 @@ fn settings() -> Criterion {
 criterion_group!(
     name = parts;
     config = settings();
-    targets = messages::all, endpoint::all, media::all, dialplan::all, store::all
+    targets = messages::all, endpoint::all, media::all, dialplan::all, store::all, service::all
 );
 criterion_main!(parts);

@@ -18,7 +18,7 @@ use passline::time::Timestamp;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
-const USERS: u128 = 2_000;
+const USERS: u128 = 100_000;
 const AT_ONCE: u64 = 8;
 const NOW: Timestamp = Timestamp::from_millis(1_795_000_000_000);
 
@@ -37,7 +37,7 @@ pub(crate) fn all(criterion: &mut Criterion) {
 }
 
 /// `FOLDER:PORT`, as `scripts/test-postgresql` has it; as the superuser.
-fn socket(place: &str) -> ServerConfig {
+pub(crate) fn socket(place: &str) -> ServerConfig {
     let (folder, port) = place.rsplit_once(':').expect("folder and port");
     ServerConfig {
         address: ServerAddress::Socket {

@@ -349,7 +349,7 @@ fn a_file_is_followed_and_says_what_is_wrong() {
     write("login,name\nanna,Anna\n");
     let text = said(&house.run(&["sync", "run"]));
     assert!(
-        text.contains("plant.csv: its first line names no column user, full name, number, badge, phones, boss, state; it names login,name"),
+        text.contains("plant.csv: its first line names no column number, user, state, full name, badge, phones, boss; it names login,name"),
         "{text}"
     );
     fs::remove_file(house.path().join("plant.csv")).expect("removed");
@@ -361,6 +361,46 @@ fn a_file_is_followed_and_says_what_is_wrong() {
         none.contains("no source \"stuff\" in the configuration; there are: staff"),
         "{none}"
     );
+}
+
+#[test]
+fn answers_from_a_source_are_nowhere_in_clear() {
+    let source = "[[question]]\ntext = \"What is your badge?\"\nanswer = \"digits 8-8\"\n[[source]]\nname = \"staff\"\nkind = \"csv\"\n\
+                  file = \"plant.csv\"\nentry = \"login\"\n[source.map]\ndiscriminator = \"room\"\n\
+                  [[source.answer]]\nquestion = \"What is your badge?\"\nattribute = \"badge\"\n";
+    let house = House::empty(&Settings {
+        configuration: source,
+        log_level: Some("trace"),
+        ..Settings::default()
+    });
+    let lines = "login,room,badge\nanna,90417253,73829164\nbert,4711-secret,wrong-secret-word\n";
+    fs::write(house.path().join("plant.csv"), lines).expect("written");
+    let mut heard = Vec::new();
+    for options in [&["--dry-run"][..], &[], &["--full", "--json"]] {
+        let output = house.run(&[&["sync", "run"], options].concat());
+        heard.extend(output.stdout);
+        heard.extend(output.stderr);
+    }
+    let shown = show(&house, "anna");
+    assert_eq!((&shown["has_discriminator"], &shown["enrolled"]["phone"]), (&true.into(), &1.into()));
+    let mut folders = vec![house.path().to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder").flatten() {
+            match entry.path() {
+                path if path.is_dir() => folders.push(path),
+                path if path.ends_with("plant.csv") => {}
+                path => heard.extend(fs::read(path).expect("read")),
+            }
+        }
+    }
+    if let Some(name) = house.on_server() {
+        heard.extend(crate::support::database_server::dump(name));
+    }
+    for secret in ["73829164", "90417253", "4711-secret", "wrong-secret-word"] {
+        let is_there = heard.windows(secret.len()).any(|part| part == secret.as_bytes());
+        assert!(!is_there, "{secret} can be read");
+    }
+    assert!(said(&house.run(&["sync", "run"])).contains("staff: everything was read"));
 }
 
 #[test]
