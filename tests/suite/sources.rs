@@ -382,7 +382,10 @@ fn answers_from_a_source_are_nowhere_in_clear() {
         heard.extend(output.stderr);
     }
     let shown = show(&house, "anna");
-    assert_eq!((&shown["has_discriminator"], &shown["enrolled"]["phone"]), (&true.into(), &1.into()));
+    assert_eq!(
+        (&shown["has_discriminator"], &shown["enrolled"]["phone"]),
+        (&true.into(), &1.into())
+    );
     let mut folders = vec![house.path().to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).expect("a folder").flatten() {
