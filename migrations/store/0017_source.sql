@@ -19,6 +19,8 @@ create table sources (
     held bigint not null,
     -- Which server of the source was read last: another one may not know yet who is new, or gone.
     server text,
+    -- How many people have lost numbers or accounts in runs that were stopped because of it.
+    losses bigint not null,
     -- Whether it is in the configuration no more; then it decides about nobody.
     retired bigint not null check (retired in (0, 1))
 );

@@ -73,7 +73,7 @@ impl Engine {
             .await
             .context("open changes of an earlier run cannot be resolved")?;
         tracing::info!(?recovered, "changes of an earlier run are resolved");
-        let schedule = sources::Schedule::new(&backstage, config).await?;
+        let schedule = sources::Schedule::new(&backstage, config)?;
         let speech = voices::load(config).await?;
         let library = flows::load(&config.dialplans, &flows::prompt_index(&speech.catalog()))?;
         let trunks = trunks::load(&config.trunks, &library).map_err(|mistakes| {

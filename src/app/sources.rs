@@ -88,7 +88,10 @@ async fn connected(
     targets: &[Arc<dyn Target>],
 ) -> anyhow::Result<Arc<dyn Source>> {
     let credential = match &settings.place {
-        SourcePlace::Directory { target, .. } => vault.open().await?.remove(target).and_then(Result::ok),
+        SourcePlace::Directory { target, .. } => match vault.open().await?.remove(target) {
+            Some(opened) => Some(opened.with_context(|| format!("the password for {target} cannot be read"))?),
+            None => None,
+        },
         SourcePlace::File(_) | SourcePlace::Accounts { .. } => None,
     };
     connector::of_source(settings, credential, targets)
@@ -107,9 +110,10 @@ pub(super) struct Schedule {
 impl Schedule {
     /// # Errors
     /// When a source can never be read, as the accounts of a system that does not list them.
-    pub(super) async fn new(backstage: &Backstage, config: &Config) -> anyhow::Result<Self> {
+    pub(super) fn new(backstage: &Backstage, config: &Config) -> anyhow::Result<Self> {
         for settings in &config.sources {
-            connected(settings, &backstage.vault, &backstage.targets).await?;
+            // A password that cannot be read is told when it is needed, as that of a target is.
+            connector::of_source(settings, None, &backstage.targets)?;
         }
         Ok(Self {
             sources: config.sources.clone(),
@@ -147,6 +151,9 @@ impl Schedule {
             }
         };
         stop.run_until_cancelled(work).await;
+        if let Err(error) = self.services.abandon_runs().await {
+            tracing::debug!(%error, "sources stay kept for this process for some minutes");
+        }
     }
 
     async fn read_if_due(&self, settings: &SourceConfig) {
@@ -174,7 +181,7 @@ impl Schedule {
         };
         let read = match read().await {
             // Another server of the source may be better.
-            Err(SyncError::Source(error)) => {
+            Err(SyncError::Source(error)) if error.elsewhere => {
                 tracing::info!(source = %name, %error, "people could not be loaded; tried once more");
                 read().await
             }

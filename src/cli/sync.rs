@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use super::{ConfigArgs, output, runtime};
 use crate::app::backstage::{self, Backstage};
 use crate::app::sources;
@@ -33,6 +35,8 @@ enum Command {
     /// Reads what has changed since the last time, where the source can tell; else everything. People who are not there
     /// any more are disabled, unless they are more than `max_removals` in a hundred: then nobody is removed, and --remove
     /// lets it happen.
+    ///
+    /// A dry run does not see that two people who are both new are in each other's way.
     ///
     /// Exit code 1 if people were refused, or held.
     Run {
@@ -69,7 +73,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         );
     }
     runtime()?.block_on(async {
-        let backstage = backstage::open(&config).await?;
+        let backstage = backstage::open_settled(&config).await?;
         match &args.command {
             Command::List { json } => list(&backstage, &config, *json).await,
             Command::Forget { name } => forget(&backstage, &config, name).await,
@@ -135,6 +139,20 @@ async fn list(backstage: &Backstage, config: &Config, json: bool) -> anyhow::Res
     Ok(ExitCode::SUCCESS)
 }
 
+/// Ctrl-C, or being told to end.
+async fn interrupted() {
+    let terminated = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminated) => drop(terminated.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminated => {}
+    }
+}
+
 async fn forget(backstage: &Backstage, config: &Config, name: &str) -> anyhow::Result<ExitCode> {
     let retired = sources::retire_others(&backstage.services, config).await?;
     anyhow::ensure!(
@@ -196,7 +214,13 @@ async fn read(
             counts.removed
         ));
     };
-    let report = sources::run(backstage, config, name, options, told).await;
+    let report = tokio::select! {
+        report = sources::run(backstage, config, name, options, told) => report,
+        () = interrupted() => {
+            backstage.services.abandon_runs().await?;
+            Err(anyhow::anyhow!("{name}: stopped; what was written stays, and the next run goes on from there"))
+        }
+    };
     output::progress_done();
     let report = report?;
     if json {

@@ -436,7 +436,7 @@ mod tests {
                            [[target]]\nname = 'directory'\nkind = 'embedded'\n\
                            [[target]]\nname = 'corp'\nkind = 'active_directory'\nurls = ['ldaps://dc1']\nbind = 'svc'\nbase = 'dc=x'\n\
                            [[target]]\nname = 'people'\nkind = 'ldap'\nurls = ['ldap://ds1']\nbind = 'cn=svc'\nbase = 'dc=x'\n\
-                           [[target]]\nname = 'erp'\nkind = 'command'\nprogram = ['reset-erp']\n\
+                           [[target]]\nname = 'erp'\nkind = 'command'\nprogram = ['reset-erp']\ncan = ['reset', 'list']\n\
                            [[target]]\nname = 'unix1'\nkind = 'command'\nprogram = ['reset-unix']\n";
 
     #[test]

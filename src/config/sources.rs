@@ -66,7 +66,7 @@ impl SourcePlace {
 
 /// One attribute, or several.
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "must be the name of an attribute, or a list of names")]
 enum Named {
     One(String),
     Several(Vec<String>),
@@ -114,7 +114,9 @@ fn one(
         "directory" => directory(table, called, targets)?,
         "csv" => SourcePlace::File(file(table, called, path)),
         "accounts" => SourcePlace::Accounts {
-            target: target(table, targets, |_| true, "a target")?.name.clone(),
+            target: target(table, targets, lists_accounts, "a target that lists its accounts")?
+                .name
+                .clone(),
         },
         other => {
             table.mistake("kind", format!("{other:?} is not known; give {KINDS}"));
@@ -122,6 +124,7 @@ fn one(
         }
     };
     let rules = rules(table, &place, targets, questions);
+    check_attributes(table, &place, &rules.mapping);
     let place = match place {
         SourcePlace::File(file) => SourcePlace::File(PeopleFileConfig {
             place: rules.mapping.login.first().cloned(),
@@ -135,6 +138,38 @@ fn one(
         return None;
     }
     Some(SourceConfig { name, place, rules })
+}
+
+/// Names of attributes are letters, digits and hyphens (RFC 4512, 2.5); columns of a file may be called anything.
+fn check_attributes(table: &Table<'_, '_>, place: &SourcePlace, mapping: &Mapping) {
+    let SourcePlace::Directory { query, .. } = place else {
+        return;
+    };
+    let is_name = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-.;".contains(c));
+    if !is_name(&query.entry) {
+        table.mistake("entry", format!("{:?} is not the name of an attribute", query.entry));
+    }
+    for name in mapping.attributes().iter().filter(|name| !is_name(name)) {
+        table.mistake("map", format!("{name:?} is not the name of an attribute"));
+    }
+    if !query.base.contains('=') {
+        table.mistake(
+            "base",
+            format!(
+                "{:?} is not a distinguished name, such as \"OU=Staff,DC=example,DC=com\"",
+                query.base
+            ),
+        );
+    }
+}
+
+/// Directories list people, and not accounts; of an API nobody knows whether it gives all of them.
+fn lists_accounts(target: &TargetConfig) -> bool {
+    match &target.kind {
+        TargetKind::Embedded(_) | TargetKind::Ssh(_) | TargetKind::Postgresql(_) | TargetKind::Mysql(_) => true,
+        TargetKind::Command(config) => config.can.list_accounts,
+        TargetKind::ActiveDirectory(_) | TargetKind::Ldap(_) | TargetKind::Rest(_) => false,
+    }
 }
 
 /// The target that a source names.

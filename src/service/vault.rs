@@ -25,6 +25,9 @@ const REMARK: &str =
 /// answer.
 const FOLLOWING: Duration = Duration::from_secs(5);
 
+/// How long a renewal may be under way in another process.
+const UNDER_WAY: Duration = Duration::from_secs(60);
+
 /// What goes wrong with credentials.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -295,8 +298,14 @@ impl Services {
     /// Hands credentials that were entered or renewed meanwhile, by whatever process, to the targets that can take one while
     /// they work. Never ends.
     pub async fn follow_credentials(&self, vault: &Vault) {
-        let mut known = BTreeMap::new();
+        let (mut known, mut tried) = (BTreeMap::new(), BTreeMap::new());
         loop {
+            if let Err(error) = self.settle_cut_off(vault, &mut tried).await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot look for renewals that were cut off"
+                );
+            }
             if let Err(error) = self.hand_out(vault, &mut known).await {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
@@ -305,6 +314,31 @@ impl Services {
             }
             sleep(FOLLOWING).await;
         }
+    }
+
+    /// Finds out which password holds where a renewal was cut off, once for each: a program that goes on with the old one would
+    /// lock its own account. `tried` is when each was begun.
+    pub(super) async fn settle_cut_off(
+        &self,
+        vault: &Vault,
+        tried: &mut BTreeMap<String, Timestamp>,
+    ) -> Result<(), VaultError> {
+        for renewal in vault.renewals().await? {
+            let is_under_way = self.now().since(renewal.changed) < UNDER_WAY;
+            if is_under_way || tried.get(&renewal.target) == Some(&renewal.changed) {
+                continue;
+            }
+            tried.insert(renewal.target.clone(), renewal.changed);
+            let origin = super::record::system(None, None);
+            match self.settle_renewal(vault, &origin, &renewal.target).await? {
+                true => {
+                    tracing::info!(target.name = %renewal.target, "a renewal of our password that was cut off is complete")
+                }
+                false => tracing::warn!(target.name = %renewal.target,
+                    "a renewal of our password there is not finished; run `passline target credential --renew` again"),
+            }
+        }
+        Ok(())
     }
 
     /// `known` is when each credential was changed that was handed out.

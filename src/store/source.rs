@@ -26,6 +26,8 @@ pub struct SourceRow {
     pub held: u64,
     /// Which server was read.
     pub server: Option<String>,
+    /// How many people have lost numbers or accounts in runs that were stopped because of it.
+    pub losses: u64,
 }
 
 /// An entry of a source that is a user.
@@ -55,7 +57,7 @@ pub struct EntryRow {
 /// When the database fails.
 pub async fn find(tx: &mut Transaction, name: &str) -> Result<SourceRow, StoreError> {
     let row: Option<Row> = sqlx::query_as(
-        "select settings, reached, full_ms, begun_ms, ended_ms, failure, counts, held, server from sources where name = $1",
+        "select settings, reached, full_ms, begun_ms, ended_ms, failure, counts, held, server, losses from sources where name = $1",
     )
     .bind(name)
     .fetch_optional(tx.connection())
@@ -74,7 +76,7 @@ pub async fn claim(
     now: Timestamp,
     until: Timestamp,
 ) -> Result<bool, StoreError> {
-    sqlx::query("insert into sources (name, reader_until_ms, held, retired) values ($1, $2, $3, $3) on conflict (name) do nothing")
+    sqlx::query("insert into sources (name, reader_until_ms, held, retired, losses) values ($1, $2, $3, $3, $3) on conflict (name) do nothing")
         .bind(name)
         .bind(0_i64)
         .bind(0_i64)
@@ -91,6 +93,33 @@ pub async fn claim(
     .execute(tx.connection())
     .await?;
     Ok(claimed.rows_affected() > 0)
+}
+
+/// Until when a source is kept for its reader.
+///
+/// # Errors
+/// When the database fails.
+pub async fn reader_until(tx: &mut Transaction, name: &str) -> Result<Timestamp, StoreError> {
+    let until: i64 = sqlx::query_scalar("select reader_until_ms from sources where name = $1")
+        .bind(name)
+        .fetch_one(tx.connection())
+        .await?;
+    Ok(Timestamp::from_millis(until))
+}
+
+/// Frees the sources whose readers begin with this.
+///
+/// # Errors
+/// When the database fails.
+pub async fn abandon(tx: &mut Transaction, reader: &str) -> Result<(), StoreError> {
+    sqlx::query(
+        "update sources set reader = null, reader_until_ms = 0 where substr(reader, 1, cast($1 as integer)) = $2",
+    )
+    .bind(i64::try_from(reader.chars().count()).unwrap_or(0))
+    .bind(reader)
+    .execute(tx.connection())
+    .await?;
+    Ok(())
 }
 
 /// Stays the reader until `until`; `false` if somebody else has taken over.
@@ -114,7 +143,7 @@ pub async fn renew(tx: &mut Transaction, name: &str, reader: &str, until: Timest
 pub async fn release(tx: &mut Transaction, name: &str, reader: &str, row: &SourceRow) -> Result<(), StoreError> {
     sqlx::query(
         "update sources set reader = null, reader_until_ms = 0, settings = $1, reached = $2, full_ms = $3, \
-         ended_ms = $4, failure = $5, counts = $6, held = $7, server = $8 where name = $9 and reader = $10",
+         ended_ms = $4, failure = $5, counts = $6, held = $7, server = $8, losses = $9 where name = $10 and reader = $11",
     )
     .bind(&row.settings)
     .bind(&row.reached)
@@ -124,6 +153,7 @@ pub async fn release(tx: &mut Transaction, name: &str, reader: &str, row: &Sourc
     .bind(&row.counts)
     .bind(i64::try_from(row.held).unwrap_or(i64::MAX))
     .bind(&row.server)
+    .bind(i64::try_from(row.losses).unwrap_or(i64::MAX))
     .bind(name)
     .bind(reader)
     .execute(tx.connection())
@@ -330,13 +360,13 @@ pub async fn set_retired(tx: &mut Transaction, name: &str, retired: bool) -> Res
     Ok(())
 }
 
-/// Forgets a source and which of its entries are whom.
+/// Forgets a source, but for who has left with it: they are remembered, so that nobody becomes them.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn forget(tx: &mut Transaction, name: &str) -> Result<(), StoreError> {
     for statement in [
-        "delete from people where source = $1",
+        "delete from people where source = $1 and leads = 0",
         "delete from sources where name = $1",
     ] {
         sqlx::query(statement).bind(name).execute(tx.connection()).await?;
@@ -372,6 +402,7 @@ struct Row {
     counts: Option<String>,
     held: i64,
     server: Option<String>,
+    losses: i64,
 }
 
 impl From<Row> for SourceRow {
@@ -386,6 +417,7 @@ impl From<Row> for SourceRow {
             counts: row.counts,
             held: u64::try_from(row.held).unwrap_or(0),
             server: row.server,
+            losses: u64::try_from(row.losses).unwrap_or(0),
         }
     }
 }

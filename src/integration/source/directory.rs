@@ -15,7 +15,9 @@ use tokio::sync::mpsc;
 
 use super::{Answer, Broken, MAX_KEY, Piece, Reading, Record, Source, SourceError, Which, key_problem, problem};
 use crate::integration::target::TlsError;
-use crate::integration::target::ldap::{Entries, NoServer, Sent, Servers, ServersConfig, Session, shown, value};
+use crate::integration::target::ldap::{
+    Entries, NoServer, Sent, Servers, ServersConfig, Session, remedy, shown, value,
+};
 use crate::secret::Secret;
 
 /// Entries in one page. A domain controller gives a thousand at most (MaxPageSize).
@@ -91,6 +93,11 @@ impl PeopleDirectory {
                 "the directory does not give Passline everybody ({}); raise its limit for {} (docs/TARGETS.md)",
                 shown(&result),
                 self.query.servers.bind
+            )),
+            Sent::Answered(result) if result.rc == 32 => self.failed(format!(
+                "there is no entry {:?} in the directory ({}); look at `base`",
+                self.query.base,
+                shown(&result)
             )),
             Sent::Answered(result) => self.failed(format!("the directory answered {}", shown(&result))),
             Sent::Unsent(reason) | Sent::Lost(reason) => self.failed(reason),
@@ -168,7 +175,8 @@ impl Source for PeopleDirectory {
     fn open<'a>(&'a self, attributes: &'a [String]) -> Answer<'a, Box<dyn Reading + 'a>> {
         Box::pin(async move {
             let session = self.servers.session(&[]).await;
-            let mut session = session.map_err(|NoServer(reason)| self.failed(reason))?;
+            let mut session =
+                session.map_err(|NoServer(reason)| self.failed(format!("{reason}{}", remedy(&reason))))?;
             let position = match self.query.changes {
                 Changes::UpdateSequence => self.update_sequence(&mut session).await?,
                 Changes::ModifyTimestamp => Position::Timestamp {
@@ -249,7 +257,8 @@ impl Open<'_> {
             .await;
         let mut found: Entries = found.map_err(|sent| self.broken(sent))?;
         let mut piece = Piece::with_capacity(PIECE);
-        while let Some(entry) = found.next().await.map_err(|sent| self.broken(sent))? {
+        while let Some(mut entry) = found.next().await.map_err(|sent| self.broken(sent))? {
+            self.complete(&mut entry).await?;
             self.note_change(&entry);
             piece.push(self.record(&entry));
             if piece.len() == PIECE
@@ -266,9 +275,48 @@ impl Open<'_> {
 
     /// The next run asks another server first.
     fn broken(&self, sent: Sent) -> SourceError {
-        let error = self.source.sent(sent);
+        let error = SourceError {
+            elsewhere: true,
+            ..self.source.sent(sent)
+        };
         let _ = self.source.servers.failed(self.session.url(), &error.problem);
         error
+    }
+
+    /// Fetches the values that Active Directory keeps back where there are more than 1,500 (\[MS-ADTS\] 3.1.1.3.1.3.3): it
+    /// gives them as `memberOf;range=0-1499`, the last of them as `memberOf;range=1500-*`.
+    async fn complete(&mut self, entry: &mut SearchEntry) -> Result<(), SourceError> {
+        let ranged: Vec<String> = entry
+            .attrs
+            .keys()
+            .filter(|name| range(name).is_some())
+            .cloned()
+            .collect();
+        for name in ranged {
+            let Some((attribute, mut last)) = range(&name) else {
+                continue;
+            };
+            let mut values = entry.attrs.remove(&name).unwrap_or_default();
+            while let Some(end) = last {
+                let next = format!("{attribute};range={}-*", end + 1);
+                let asked = [next.as_str()];
+                let more = soon(
+                    self.session
+                        .search(&entry.dn, Scope::Base, "(objectClass=*)", &asked, 1),
+                )
+                .await;
+                let more = more.map_err(|sent| self.broken(sent))?.pop();
+                let found = more.into_iter().flat_map(|more| more.attrs).find_map(|(name, values)| {
+                    let (_, last) = range(&name)?;
+                    Some((values, last))
+                });
+                let Some((more, further)) = found else { break };
+                values.extend(more);
+                last = further.filter(|further| *further > end);
+            }
+            entry.attrs.insert(attribute, values);
+        }
+        Ok(())
     }
 
     fn note_change(&mut self, entry: &SearchEntry) {
@@ -353,6 +401,13 @@ impl Open<'_> {
             }
         }
     }
+}
+
+/// The attribute of `memberOf;range=0-1499`, and the place of the last value; `None` behind the last one of all.
+fn range(name: &str) -> Option<(String, Option<u64>)> {
+    let (attribute, range) = name.split_once(";range=")?;
+    let (_, last) = range.split_once('-')?;
+    Some((attribute.to_owned(), last.parse().ok()))
 }
 
 /// Gives up where `Session::search` would wait.
@@ -452,5 +507,11 @@ mod tests {
         assert_eq!(earlier("20261130000500.123456Z").as_deref(), Some("20261129235500Z"));
         assert_eq!(earlier("yesterday"), None);
         assert_eq!(escaped_bytes("0aff"), "\\0a\\ff");
+        assert_eq!(
+            range("memberOf;range=0-1499"),
+            Some(("memberOf".to_owned(), Some(1_499)))
+        );
+        assert_eq!(range("memberOf;range=1500-*"), Some(("memberOf".to_owned(), None)));
+        assert_eq!(range("cn;lang-de"), None);
     }
 }

@@ -168,7 +168,7 @@ impl Columns {
         Some(Ok(Record {
             place: match value(self.place) {
                 "" => entry.clone(),
-                place => place.chars().take(MAX_KEY / 4).collect(),
+                place => place.chars().filter(|c| !c.is_control()).take(MAX_KEY / 4).collect(),
             },
             entry,
             values: self.attributes.iter().map(values).collect(),

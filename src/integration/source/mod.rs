@@ -27,6 +27,8 @@ pub struct SourceError {
     pub source_name: String,
     /// What is wrong, and what to do about it.
     pub problem: String,
+    /// Whether another server of the source may do better.
+    pub elsewhere: bool,
 }
 
 /// What a source says of one person.
@@ -122,5 +124,6 @@ fn problem(source: &str, problem: impl Into<String>) -> SourceError {
     SourceError {
         source_name: source.to_owned(),
         problem: problem.into(),
+        elsewhere: false,
     }
 }

@@ -25,7 +25,7 @@ mod run;
 mod seen;
 mod write;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -115,7 +115,9 @@ impl Services {
             again: BTreeSet::new(),
             is_again: false,
             is_last_try: false,
-            losses: 0,
+            // Those of a run that was stopped count: the next one is not to take the next few.
+            losses: before.losses,
+            unwritten: HashSet::new(),
             report: SyncReport {
                 known,
                 ..SyncReport::default()
@@ -127,7 +129,10 @@ impl Services {
             &[rules.settings.as_bytes(), format!("{:?}", rules.mapping).as_bytes()],
         );
         let done = run.read_and_remove(source, &before, &settings).await;
-        let Run { report, reader, .. } = run;
+        let Run {
+            report, reader, losses, ..
+        } = run;
+        let before = SourceRow { losses, ..before };
         if !options.dry_run {
             self.end_run(
                 origin,
@@ -201,6 +206,16 @@ impl Services {
         Ok(retired)
     }
 
+    /// Gives up the sources that this process reads: for whoever was told to stop in the middle.
+    ///
+    /// # Errors
+    /// When the database fails; then they are free after some minutes.
+    pub async fn abandon_runs(&self) -> Result<(), ServiceError> {
+        let mut tx = self.store().write().await?;
+        source::abandon(&mut tx, &format!("{} ", self.0.owner)).await?;
+        Ok(tx.commit().await?)
+    }
+
     async fn questions_of(&self, mapping: &Mapping) -> Result<Vec<Question>, SyncError> {
         let mut tx = self.store().read().await?;
         let mut questions = Vec::new();
@@ -220,7 +235,11 @@ impl Services {
         let mut tx = self.store().write().await?;
         let before = source::find(&mut tx, name).await?;
         if !source::claim(&mut tx, name, reader, now, now.plus(LEASE)).await? {
-            return Err(SyncError::Busy { name: name.to_owned() });
+            let until = source::reader_until(&mut tx, name).await?;
+            return Err(SyncError::Busy {
+                name: name.to_owned(),
+                until,
+            });
         }
         tx.commit().await?;
         Ok(before)
@@ -248,6 +267,7 @@ impl Services {
         match done {
             Ok(Reached { position, server }) => {
                 after.failure = report.part_missing();
+                after.losses = 0;
                 after.server = server.clone();
                 after.held = report.held;
                 if !report.incomplete {
@@ -273,7 +293,12 @@ impl Services {
                     });
                 }
             }
-            Err(error) => after.failure = Some(error.to_string()),
+            Err(error) => {
+                after.failure = Some(error.to_string());
+                if !matches!(error, SyncError::Losses { .. }) {
+                    after.losses = 0;
+                }
+            }
         }
         if let Some(reason) = &after.failure
             // Once, and not every quarter of an hour.

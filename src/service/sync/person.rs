@@ -151,7 +151,14 @@ fn parsed<'a, T: FromStr<Err = UserError> + PartialEq>(
     wrong: &mut Vec<Wrong>,
 ) -> Vec<T> {
     let mut all = Vec::new();
-    for text in texts.take(MAX_VALUES) {
+    for (nth, text) in texts.enumerate() {
+        if nth == MAX_VALUES {
+            wrong.push((
+                field,
+                format!("has more than {MAX_VALUES} values; the first ones count"),
+            ));
+            break;
+        }
         if let Some(value) = parse(field, text, wrong)
             && !all.contains(&value)
         {
@@ -164,7 +171,14 @@ fn parsed<'a, T: FromStr<Err = UserError> + PartialEq>(
 /// All that is not too long, without doubles.
 fn names<'a>(field: &'static str, texts: impl Iterator<Item = &'a str>, wrong: &mut Vec<Wrong>) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
-    for text in texts.take(MAX_VALUES) {
+    for (nth, text) in texts.enumerate() {
+        if nth == MAX_VALUES {
+            wrong.push((
+                field,
+                format!("has more than {MAX_VALUES} values; the first ones count"),
+            ));
+            break;
+        }
         if text.len() > MAX_NAME || text.chars().any(char::is_control) {
             wrong.push((field, format!("has more than {MAX_NAME} bytes, or control characters")));
         } else if !all.iter().any(|known| known == text) {

@@ -75,13 +75,6 @@ impl<P: FnMut(&SyncCounts) + Send> Run<'_, P> {
         };
         self.losses += written.losses;
         self.note(&candidates, written);
-        let allowed = u64::from(self.rules.max_removals) * self.report.known;
-        if self.losses > FEW_LOSSES && self.losses * 100 > allowed && !self.options.remove {
-            return Err(SyncError::Losses {
-                name: self.name.to_owned(),
-                losses: self.losses,
-            });
-        }
         Ok(())
     }
 
@@ -107,6 +100,15 @@ impl<P: FnMut(&SyncCounts) + Send> Run<'_, P> {
                 }
             }
         }
+        // Before it becomes true.
+        let losses = self.losses + written.losses;
+        let allowed = u64::from(self.rules.max_removals) * self.report.known;
+        if written.losses > 0 && losses > FEW_LOSSES && losses * 100 > allowed && !self.options.remove {
+            return Err(SyncError::Losses {
+                name: self.name.to_owned(),
+                losses,
+            });
+        }
         if !self.options.dry_run {
             self.renew(&mut tx).await?;
             let events = std::mem::take(&mut written.events);
@@ -124,6 +126,9 @@ impl<P: FnMut(&SyncCounts) + Send> Run<'_, P> {
                 self.report.problem(&candidate.place, Some(field), message.clone());
             }
             self.again.remove(&candidate.entry);
+            if self.options.dry_run && candidate.known.is_none() {
+                self.unwritten.insert(candidate.entry.clone());
+            }
             self.seen.mark(number);
             let counts = &mut self.report.counts;
             match done {
@@ -140,6 +145,9 @@ impl<P: FnMut(&SyncCounts) + Send> Run<'_, P> {
                 self.again.insert(candidate.entry.clone());
             } else {
                 self.report.counts.refused += 1;
+                for (field, message) in &candidate.person.wrong {
+                    self.report.problem(&candidate.place, Some(field), message.clone());
+                }
                 self.report.problem(&candidate.place, None, message);
             }
         }

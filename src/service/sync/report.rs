@@ -97,20 +97,22 @@ pub enum SyncError {
     #[error(transparent)]
     Source(#[from] SourceError),
     /// Another process is at it.
-    #[error("{name} is being read by another process")]
+    #[error("{name} is being read by another process; if that was cut off, it may be read again at {until}")]
     Busy {
         /// The source.
         name: String,
+        /// Until when at the latest it is believed to be alive.
+        until: Timestamp,
     },
     /// So many people lost their numbers or accounts that it looks like an attribute which cannot be read any more.
     #[error(
-        "{losses} people have no number or account there any more that they had before, and the run has stopped; is an \
+        "{losses} people would have no number or account any more that they had before, so the run has stopped; is an \
          attribute of another name now, or hidden from Passline? If it is right, run `passline sync run {name} --remove`"
     )]
     Losses {
         /// The source.
         name: String,
-        /// How many have lost something already.
+        /// How many there are by now.
         losses: u64,
     },
     /// Answers are mapped to a question that is not there.

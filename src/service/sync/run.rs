@@ -57,6 +57,8 @@ pub(super) struct Run<'a, P> {
     pub(super) is_last_try: bool,
     /// How many people had a number or an account before, and have none now.
     pub(super) losses: u64,
+    /// Entries that a dry run has taken and not written, so that it does not take them twice.
+    pub(super) unwritten: HashSet<String>,
     pub(super) report: SyncReport,
     pub(super) progress: P,
 }
@@ -168,7 +170,7 @@ impl<P: FnMut(&SyncCounts) + Send> Run<'_, P> {
         unknown.extend(
             entries
                 .iter()
-                .filter(|entry| !is_known.contains(*entry))
+                .filter(|&entry| !is_known.contains(entry) && !self.unwritten.contains(*entry))
                 .map(|&entry| entry.to_owned()),
         );
         self.report.counts.listed += records.len() as u64;
@@ -202,6 +204,7 @@ impl<P: FnMut(&SyncCounts) + Send> Run<'_, P> {
         let late = |_| SourceError {
             source_name: self.name.to_owned(),
             problem: format!("nothing has come for {} seconds", PATIENCE.as_secs()),
+            elsewhere: false,
         };
         Ok(tokio::time::timeout(PATIENCE, pieces.recv()).await.map_err(late)?)
     }
@@ -251,6 +254,7 @@ impl<P: FnMut(&SyncCounts) + Send> Run<'_, P> {
         if !source::renew(tx, self.name, &self.reader, until).await? {
             return Err(SyncError::Busy {
                 name: self.name.to_owned(),
+                until,
             });
         }
         self.renewed = Instant::now();

@@ -22,7 +22,7 @@ use thiserror::Error;
 pub use active_directory::{ActiveDirectory, ActiveDirectoryConfig, Near};
 pub use directory::{Directory, DirectoryConfig, PasswordMethod};
 pub use servers::ServersConfig;
-pub(in crate::integration) use servers::{Entries, NoServer, Sent, Servers, Session, shown, value};
+pub(in crate::integration) use servers::{Entries, NoServer, Sent, Servers, Session, remedy, shown, value};
 
 /// A text that is no filter in parentheses (RFC 4515).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

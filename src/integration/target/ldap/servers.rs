@@ -207,13 +207,17 @@ pub(in crate::integration) fn shown(result: &LdapResult) -> String {
 }
 
 /// What to do about the errors of TLS, which speak of certificates to those who know them.
-fn remedy(reason: &str) -> &'static str {
+pub(in crate::integration) fn remedy(reason: &str) -> &'static str {
     if reason.contains("UnknownIssuer") {
         "; `ca` must be the file of the authority that signed the server's certificate"
     } else if reason.contains("not valid for name") {
         "; the URL must have the name that is in the server's certificate"
     } else if reason.contains("Expired") {
         "; the server needs a new certificate"
+    } else if reason.contains("BadSignature") {
+        "; `ca` is of another authority with the same name as the one that signed the server's certificate"
+    } else if reason.contains("does not let") {
+        "; enter the right password with `passline target credential`"
     } else {
         ""
     }

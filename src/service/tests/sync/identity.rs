@@ -126,6 +126,11 @@ async fn whoever_moves_to_another_source_stays_who_they_are() {
     assert_eq!(house.services.forget_source(&cli(), "east").await.unwrap(), 1);
     assert_eq!(house.status("dora").await, UserStatus::Disabled);
     assert_eq!(house.status("cyd").await, UserStatus::Active);
+    // Who left with it is remembered: the next one of that name is somebody else.
+    let dora = house.found("dora").await.unwrap().user.id;
+    west.put("5", &[("login", "dora")]);
+    house.read(&west, &rules(), FULL).await;
+    assert_ne!(house.found("dora").await.unwrap().user.id, dora);
 }
 
 #[tokio::test]

@@ -120,6 +120,7 @@ impl Reading for Walk<'_> {
                     return Err(SourceError {
                         source_name: "village".to_owned(),
                         problem: "the bridge is down".to_owned(),
+                        elsewhere: false,
                     });
                 }
                 let values = self.attributes.iter().map(|name| {
