@@ -68,9 +68,19 @@ impl Visit {
         if !proposal.is_for(evidence.id(), &accounts) {
             return Err(ServiceError::ForeignProposal);
         }
-        let hash = services
+        let looked = services
             .look_back(evidence.user(), proposal.password(), proposal.history())
-            .await?;
+            .await;
+        if matches!(looked, Err(ServiceError::UsedBefore)) {
+            // By this very request, which another node has begun meanwhile?
+            let mut tx = services.store().read().await?;
+            let authority = self.authorise(&mut tx, evidence, services.now()).await?;
+            if let Some(earlier) = earlier(&mut tx, authority, key).await? {
+                drop(tx);
+                return self.repeat(earlier, proposal, work).await;
+            }
+        }
+        let hash = looked?;
         let order = self.intend(evidence, proposal, (key, hash), chosen, work).await?;
         services.execute(order).await
     }
