@@ -23,10 +23,11 @@ use crate::call::record::CallRecords;
 use crate::call::registry::Registry;
 use crate::call::switchboard::{self, House};
 use crate::config::{Config, Transport};
+use crate::rate::Rate;
 use crate::service::{LogSink, OutboxLimits, Sink};
 use crate::speech::Speech;
 use crate::telephony::media::{EngineConfig, MediaEngine};
-use crate::telephony::sip::admission::{Rate, StrangerLimits};
+use crate::telephony::sip::admission::StrangerLimits;
 use crate::telephony::sip::{
     self, ConnectionLimits, EndpointConfig, Listen, LocalAddress, SipConfig, SipHandle, SipStack,
 };

@@ -15,6 +15,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("digit", 1),
     ("key_file", 1),
     ("program", 1),
+    ("rate", 1),
     ("vault", 2),
     ("telephony::codec", 2),
     ("telephony::rtp", 3),

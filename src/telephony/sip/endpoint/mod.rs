@@ -56,7 +56,7 @@ pub use interface::{
     ReinviteId, Stats,
 };
 
-use super::admission::{Admission, Bucket, IN_CALL, Rate, StrangerLimits, Strangers};
+use super::admission::{Admission, IN_CALL, StrangerLimits, Strangers};
 use super::dialog::Dialog;
 use super::digest::{Challenger, Credentials};
 use super::message::Checked;
@@ -65,6 +65,7 @@ use super::trace;
 use super::transaction::{Clients, Fingerprint, Fingerprints, Servers, Timer, Wire};
 use super::transport::Flow;
 use super::trunk::{Trunks, Unserved};
+use crate::rate::{Bucket, Rate};
 use crate::secret::with_numbers_masked;
 use crate::table::give_room_back;
 

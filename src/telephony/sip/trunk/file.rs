@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::{CalledPattern, CalledRule, DigestConfig, Rate, Trunk, TrunkMedia, Unserved};
+use super::{CalledPattern, CalledRule, DigestConfig, Trunk, TrunkMedia, Unserved};
 use crate::checked_toml::{Document, Mistake, Mistakes, Table};
+use crate::rate::Rate;
 use crate::telephony::dtmf::KeyMoment;
 use crate::telephony::sip::digest::Users;
 

@@ -12,13 +12,13 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::admission::Rate;
 use super::digest::Users;
 
 pub use called::CalledPattern;
 pub use file::{load_directory, parse};
 
 use crate::checked_toml::Mistake;
+use crate::rate::Rate;
 use crate::telephony::dtmf::KeyMoment;
 
 /// One trunk.
