@@ -14,6 +14,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("checked_toml", 1),
     ("digit", 1),
     ("key_file", 1),
+    ("network_list", 1),
     ("program", 1),
     ("rate", 1),
     ("vault", 2),
