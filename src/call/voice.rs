@@ -65,6 +65,14 @@ pub struct Label {
     pub text: String,
 }
 
+impl Labels {
+    /// The name of a system as text; that of the configuration, if it has no other.
+    #[must_use]
+    pub fn text<'a>(&'a self, system: &'a str) -> &'a str {
+        self.0.get(system).map_or(system, |label| &label.text)
+    }
+}
+
 impl FromIterator<(String, Label)> for Labels {
     fn from_iter<I: IntoIterator<Item = (String, Label)>>(labels: I) -> Self {
         Self(labels.into_iter().collect())

@@ -301,6 +301,9 @@ events! {
         systems: Vec<String>,
         /// By what right.
         evidence: EvidenceId,
+        /// The ticket that it was ordered under, as the client of the API named it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ticket: Option<String>,
     }
     /// A password was reset.
     ResetSucceeded = "ET_ADMIN_RESET_SUCCESS" {
@@ -385,6 +388,18 @@ events! {
     ApiRefused = "ET_API_LOGIN_FAILURE" {
         /// Why.
         reason: String,
+    }
+    /// A client of the API, or an address, has to wait before it may sign in.
+    ApiLocked = "ET_API_LOCKOUT" {
+        /// For how long.
+        delay_seconds: u64,
+    }
+    /// A client of the API was added or changed.
+    ApiClientChanged = "ET_API_CLIENT_CHANGED" {
+        /// Its name.
+        client: String,
+        /// What was done: added, networks, rights, password, certificate, revoked.
+        what: String,
     }
     /// The head of this log was noted elsewhere.
     AuditAnchored = "ET_AUDIT_ANCHORED" {

@@ -1,8 +1,9 @@
 //! Evidence: what a passed attempt leaves behind, and what every reset and unlock asks for.
 //!
 //! A function that changes something takes `&Evidence`. There is no way to make one but to pass an attempt
-//! ([`super::attempt::Passed`] is consumed), none to copy one, none to read one from a database. So a shortcut does
-//! not compile:
+//! ([`super::attempt::Passed`] is consumed), and none to copy one. A visit whose requests may come to any node has it
+//! again from its live row (`Evidence::restore`; `tests/suite/architecture.rs` knows the one place that may). So a
+//! shortcut does not compile:
 //!
 //! ```compile_fail,E0451
 //! use passline::identity::evidence::Evidence;
@@ -73,7 +74,7 @@ impl EvidenceConfig {
 #[error("evidence: `lifetime_seconds` is 60 to 3600")]
 pub struct EvidenceConfigError;
 
-/// Proof that a user was verified, in one session, not long ago. Neither `Clone` nor constructible.
+/// Proof that a user was verified, in one session, not long ago. Neither `Clone` nor constructible elsewhere.
 #[derive(Debug)]
 pub struct Evidence {
     id: EvidenceId,
@@ -83,6 +84,18 @@ pub struct Evidence {
     session: SessionId,
     minted: Timestamp,
     expires: Timestamp,
+}
+
+/// Evidence as its row tells it; proves nothing.
+#[derive(Debug)]
+pub(crate) struct KeptEvidence {
+    pub(crate) id: EvidenceId,
+    pub(crate) user: UserId,
+    pub(crate) attempt: AttemptId,
+    pub(crate) channel: Channel,
+    pub(crate) session: SessionId,
+    pub(crate) minted: Timestamp,
+    pub(crate) expires: Timestamp,
 }
 
 /// Why evidence does not count.
@@ -117,6 +130,29 @@ impl Evidence {
             session,
             minted: now,
             expires: now.plus(config.lifetime),
+        }
+    }
+
+    /// The same evidence, from the row that was written when it was minted. For `store::evidence::live` alone, which has
+    /// seen that the row is live.
+    pub(crate) fn restore(kept: KeptEvidence) -> Self {
+        let KeptEvidence {
+            id,
+            user,
+            attempt,
+            channel,
+            session,
+            minted,
+            expires,
+        } = kept;
+        Self {
+            id,
+            user,
+            attempt,
+            channel,
+            session,
+            minted,
+            expires,
         }
     }
 

@@ -15,7 +15,7 @@
 //! | [`profile`] | how to reach a user, and where they belong |
 //! | [`pepper`] | the keys that are kept outside the database |
 //! | [`question`], [`date`], [`answer`], [`answer_hash`] | what is asked, what counts as the same answer, how answers are kept |
-//! | [`keyed_hash`], [`password_history`] | what hashes cost, and which passwords a person had before |
+//! | [`keyed_hash`], [`password_history`], [`client_secret`] | what hashes cost, which passwords a person had before, and how clients of the API sign in |
 //! | [`decoy`] | whom a caller meets who keyed an ID that nobody has |
 //! | [`attempt`], [`lockout`] | when somebody is verified, and how often they may try |
 //! | [`evidence`] | the proof without which no reset compiles |
@@ -28,6 +28,7 @@ pub mod answer;
 pub mod answer_hash;
 pub mod attempt;
 pub mod audit;
+pub mod client_secret;
 pub mod date;
 pub mod decoy;
 pub mod event;

@@ -123,6 +123,12 @@ impl Peppers {
         tag[..16].iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
+    /// A key that can be made again from `parts`, by whoever has the pepper and all of them.
+    #[must_use]
+    pub fn derived_key(&self, purpose: &str, parts: &[&[u8]]) -> Key {
+        Key::new(1, self.eldest().mac(purpose, parts))
+    }
+
     /// The one with this number.
     #[must_use]
     pub fn find(&self, id: PepperId) -> Option<&Pepper> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::change::state_of;
+use super::handle::Handle;
 use super::systems::Chosen;
 use super::{ServiceError, Services, Visit};
 use crate::identity::event::EventKind;
@@ -14,6 +15,8 @@ use crate::integration::target::AccountState;
 /// What was found out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountStateReport {
+    /// Stands for the account, in this visit.
+    pub handle: Handle,
     /// The system.
     pub system: String,
     /// The account's name there.
@@ -38,33 +41,71 @@ impl Visit {
     /// [`ServiceError::NotVerified`], [`ServiceError::NoAccounts`].
     pub async fn account_states(&self, evidence: &Evidence) -> Result<StatesTold, ServiceError> {
         let services = &self.services;
-        let (user, chosen) = {
+        let chosen = {
             let now = services.now();
             let mut tx = services.store().read().await?;
             let authority = self.authorise(&mut tx, evidence, now).await?;
             let state = self.look(&mut tx, now).await?.state;
-            (authority.user(), self.chosen(&mut tx, authority, &state).await?)
+            self.chosen(&mut tx, authority, &state).await?
         };
-        let reports: Vec<AccountStateReport> = services
-            .states(&chosen, services.config().limits.request)
-            .await
+        let reports = self
+            .states_of(evidence, chosen, services.config().limits.request)
+            .await?;
+        Ok(match reports.iter().any(|report| report.state.is_some()) {
+            true => StatesTold::Told(reports),
+            false => StatesTold::Unavailable,
+        })
+    }
+
+    /// Every account of the caller, with what its system says of it within this time.
+    ///
+    /// # Errors
+    /// [`ServiceError::NotVerified`].
+    pub async fn accounts(
+        &self,
+        evidence: &Evidence,
+        within: Duration,
+    ) -> Result<Vec<AccountStateReport>, ServiceError> {
+        let services = &self.services;
+        let accounts = {
+            let mut tx = services.store().read().await?;
+            let authority = self.authorise(&mut tx, evidence, services.now()).await?;
+            services.accounts(&mut tx, authority).await?
+        };
+        self.states_of(evidence, accounts, within).await
+    }
+
+    async fn states_of(
+        &self,
+        evidence: &Evidence,
+        accounts: Vec<Chosen>,
+        within: Duration,
+    ) -> Result<Vec<AccountStateReport>, ServiceError> {
+        let services = &self.services;
+        let states = services
+            .states(&accounts, within.min(services.config().limits.request))
+            .await;
+        let reports: Vec<AccountStateReport> = states
             .into_iter()
-            .zip(&chosen)
+            .zip(accounts)
             .map(|(state, chosen)| AccountStateReport {
-                system: chosen.account.target.clone(),
-                account: chosen.account.name.clone(),
+                handle: self.account_handle(chosen.account.id),
+                system: chosen.account.target,
+                account: chosen.account.name,
                 state,
             })
             .collect();
         let told = reports.iter().filter(|report| report.state.is_some());
         let systems: Vec<String> = told.map(|report| report.system.clone()).collect();
-        if systems.is_empty() {
-            return Ok(StatesTold::Unavailable);
+        if !systems.is_empty() {
+            services
+                .record_event(
+                    &self.origin(Some(evidence.user())),
+                    EventKind::AccountStateTold { systems },
+                )
+                .await?;
         }
-        services
-            .record_event(&self.origin(Some(user)), EventKind::AccountStateTold { systems })
-            .await?;
-        Ok(StatesTold::Told(reports))
+        Ok(reports)
     }
 }
 

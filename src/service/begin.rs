@@ -6,6 +6,7 @@ use crate::identity::event::Door;
 use crate::identity::ids::SessionId;
 use crate::identity::question::Channel;
 use crate::store::visit::{self, VisitRow};
+use crate::time::Timestamp;
 
 /// Who arrives where.
 #[derive(Clone, Debug)]
@@ -28,17 +29,29 @@ impl Services {
     /// # Errors
     /// When the database fails, or the session has had a visit before.
     pub async fn begin(&self, arrival: Arrival) -> Result<Visit, ServiceError> {
-        let now = self.now();
+        let row = self.arrived(&arrival, None, self.now());
+        let mut tx = self.store().write().await?;
+        visit::insert(&mut tx, &row).await?;
+        tx.commit().await?;
+        self.metrics().visits.add_one();
+        Ok(self.visit(arrival.session, arrival.door))
+    }
+
+    /// The row of a visit that begins now.
+    pub(super) fn arrived(&self, arrival: &Arrival, client: Option<String>, now: Timestamp) -> VisitRow {
         let state = State {
             channel: arrival.channel,
             trunk: bounded(&arrival.trunk),
             caller: arrival.caller.as_deref().map(bounded),
+            client,
             identifications: 0,
             proposals: 0,
             selected: None,
+            replies: Vec::new(),
+            jobs: Vec::new(),
             progress: Progress::Arrived,
         };
-        let row = VisitRow {
+        VisitRow {
             id: arrival.session,
             door: door_name(arrival.door).to_owned(),
             state: state.to_json(),
@@ -46,12 +59,7 @@ impl Services {
             started: now,
             expires: now.plus(self.config().visit_lifetime),
             ended: None,
-        };
-        let mut tx = self.store().write().await?;
-        visit::insert(&mut tx, &row).await?;
-        tx.commit().await?;
-        self.metrics().visits.add_one();
-        Ok(self.visit(arrival.session, arrival.door))
+        }
     }
 }
 

@@ -36,6 +36,9 @@ pub struct Config {
     /// How long a visit lasts at most. Half an hour: the longest call that a person endures, with reserve.
     #[serde(rename = "visit_lifetime_seconds", deserialize_with = "seconds")]
     pub visit_lifetime: Duration,
+    /// How long a session of the web API may be unused. Two minutes: longer than a caller looks for a slip of paper.
+    #[serde(rename = "api_idle_seconds", deserialize_with = "seconds")]
+    pub api_idle: Duration,
     /// How many IDs may be keyed in one visit. Three: two slips of the finger, then the caller may call again.
     pub identifications_per_visit: u32,
     /// How many passwords may be proposed in one visit. Ten, as each costs the caller half a minute.
@@ -65,6 +68,7 @@ impl Default for Config {
             hashing: HashConfig::default(),
             hashes_at_once: 1,
             visit_lifetime: Duration::from_secs(30 * 60),
+            api_idle: Duration::from_secs(2 * 60),
             identifications_per_visit: 3,
             proposals_per_visit: 10,
             policy: Policy::classic(),

@@ -3,8 +3,8 @@
 use super::lockouts::Watched;
 use super::visit::{Loaded, Progress};
 use super::{ServiceError, Services, Visit};
-use crate::identity::event::EventKind;
-use crate::store::{Transaction, evidence, visit};
+use crate::identity::event::{Door, EventKind};
+use crate::store::{Transaction, evidence, proposal, visit};
 use crate::time::Timestamp;
 
 impl Visit {
@@ -16,12 +16,17 @@ impl Visit {
     pub async fn end(&self) -> Result<(), ServiceError> {
         let now = self.services.now();
         let mut tx = self.services.store().write().await?;
-        match self.load(&mut tx, now).await {
-            Ok(loaded) => self.close(&mut tx, loaded, now).await?,
-            Err(ServiceError::NoVisit) => self.shut(&mut tx, now).await?,
-            Err(error) => return Err(error),
-        }
+        self.end_in(&mut tx, now).await?;
         Ok(tx.commit().await?)
+    }
+
+    /// Ends the visit as part of something else.
+    pub(super) async fn end_in(&self, tx: &mut Transaction, now: Timestamp) -> Result<(), ServiceError> {
+        match self.load(tx, now).await {
+            Ok(loaded) => self.close(tx, loaded, now).await,
+            Err(ServiceError::NoVisit) => self.shut(tx, now).await,
+            Err(error) => Err(error),
+        }
     }
 
     async fn close(&self, tx: &mut Transaction, loaded: Loaded, now: Timestamp) -> Result<(), ServiceError> {
@@ -45,6 +50,7 @@ impl Visit {
 
     async fn shut(&self, tx: &mut Transaction, now: Timestamp) -> Result<(), ServiceError> {
         evidence::revoke_session(tx, self.id, now).await?;
+        proposal::remove_of(tx, self.id).await?;
         Ok(visit::end(tx, self.id, now).await?)
     }
 }
@@ -60,8 +66,7 @@ impl Services {
         let mut tx = self.store().write().await?;
         let expired = visit::expired(&mut tx, now, AT_ONCE).await?;
         for &session in &expired {
-            evidence::revoke_session(&mut tx, session, now).await?;
-            visit::end(&mut tx, session, now).await?;
+            self.visit(session, Door::System).shut(&mut tx, now).await?;
         }
         tx.commit().await?;
         Ok(expired.len())

@@ -34,9 +34,30 @@ pub enum ServiceError {
     /// The idempotency key was used before, for something else; a mistake of the client.
     #[error("the idempotency key was used for another request")]
     IdempotencyConflict,
+    /// More than anybody has reason to ask for in one visit.
+    #[error("too many {what} in one visit")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+    },
+    /// It could not be begun, for a reason that is in the log of whoever tried. Nothing was changed.
+    #[error("the change could not be begun; the log says why")]
+    Failed,
     /// There is nothing to do: the user has no account on a configured system, or none was chosen.
     #[error("no account to act on")]
     NoAccounts,
+    /// No such thing was named in this visit; a mistake of the client, or somebody who tries.
+    #[error("no {of} of this visit has that handle")]
+    UnknownHandle {
+        /// What it should be.
+        of: &'static str,
+    },
+    /// A password that somebody chose does not meet the rules.
+    #[error("the password does not meet the rules: {}", reasons.join("; "))]
+    Policy {
+        /// What is wrong with it, without any part of it.
+        reasons: Vec<String>,
+    },
     /// The password was proposed in another visit.
     #[error("the password was not proposed on this evidence")]
     ForeignProposal,

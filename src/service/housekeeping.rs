@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::{ServiceError, Services};
 use crate::store::lockout::{self, SubjectKind};
 use crate::store::{outbox, visit};
-use crate::time::Timestamp;
 
 /// How long visits that are over and deliveries that were made are kept: a week, for whoever looks into a complaint.
 /// What happened stays in the audit log.
@@ -18,20 +17,22 @@ impl Services {
     /// When the database fails.
     pub async fn tidy(&self) -> Result<(), ServiceError> {
         self.end_expired_visits().await?;
+        self.end_idle_sessions().await?;
         let now = self.now();
         let mut tx = self.store().write().await?;
-        visit::forget(&mut tx, before(now, KEEP)).await?;
-        outbox::forget_delivered(&mut tx, before(now, KEEP)).await?;
-        for kind in [SubjectKind::User, SubjectKind::Caller, SubjectKind::Trunk] {
+        visit::forget(&mut tx, now.minus(KEEP)).await?;
+        outbox::forget_delivered(&mut tx, now.minus(KEEP)).await?;
+        for kind in [
+            SubjectKind::User,
+            SubjectKind::Caller,
+            SubjectKind::Trunk,
+            SubjectKind::Client,
+            SubjectKind::Address,
+        ] {
             // Quiet for so long, every delay is over and every count forgotten (see `Lockout::is_forgotten`).
             let quiet = self.lockout_config(kind).hold_forget_after;
-            lockout::forget(&mut tx, kind, before(now, quiet)).await?;
+            lockout::forget(&mut tx, kind, now.minus(quiet)).await?;
         }
         Ok(tx.commit().await?)
     }
-}
-
-fn before(now: Timestamp, age: Duration) -> Timestamp {
-    let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
-    Timestamp::from_millis(now.as_millis().saturating_sub(age))
 }

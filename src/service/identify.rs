@@ -3,6 +3,7 @@
 //! An unknown ID takes the same statements as a known one, and is followed by the same questions. What it cannot hide
 //! is *several*: that digits are shared is told, because the next prompt must ask for more.
 
+use super::repeat::Keyed;
 use super::visit::{Claim, Entry, Progress, State};
 use super::{ServiceError, Visit};
 use crate::digit::Digits;
@@ -23,6 +24,21 @@ pub enum Identified {
     Refused,
 }
 
+impl Identified {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::One => "one",
+            Self::Several => "several",
+            Self::Refused => "refused",
+        }
+    }
+
+    fn from_kept(text: &str) -> Option<Self> {
+        let all = [Self::One, Self::Several, Self::Refused];
+        all.into_iter().find(|identified| identified.as_str() == text)
+    }
+}
+
 impl Visit {
     /// Takes an ID. May be repeated until an attempt has begun, and after one that was not passed, as often as the
     /// configuration allows.
@@ -30,21 +46,35 @@ impl Visit {
     /// # Errors
     /// [`ServiceError::OutOfOrder`] while questions are asked and after they were passed.
     pub async fn identify(&self, digits: &Digits) -> Result<Identified, ServiceError> {
+        self.identify_keyed(digits, None).await
+    }
+
+    /// The same for a request that may be a repetition: that one only hears the outcome again.
+    pub(super) async fn identify_keyed(
+        &self,
+        digits: &Digits,
+        keyed: Option<&Keyed>,
+    ) -> Result<Identified, ServiceError> {
         let now = self.services.now();
         let mut tx = self.services.store().write().await?;
         let mut state = self.load(&mut tx, now).await?.state;
+        if let Some(reply) = state.reply_to(keyed)? {
+            return Identified::from_kept(reply).ok_or(ServiceError::NoVisit);
+        }
         if matches!(state.progress, Progress::Asking { .. } | Progress::Passed { .. }) {
             return Err(ServiceError::OutOfOrder { operation: "identify" });
         }
         state.identifications = state.identifications.saturating_add(1);
         let may_try = self.caller_may_try(&mut tx, &state, now).await?;
         if !may_try || state.identifications > self.services.config().identifications_per_visit {
+            state.keep_reply(keyed, Identified::Refused.as_str());
             self.save(&mut tx, &state).await?;
             tx.commit().await?;
             self.services.metrics().visits_refused.add_one();
             return Ok(Identified::Refused);
         }
         let outcome = self.claim(&mut tx, &mut state, KeypadId::from_keys(digits)).await?;
+        state.keep_reply(keyed, outcome.0.as_str());
         self.save(&mut tx, &state).await?;
         self.services
             .record(&mut tx, &self.origin(user_of(&state)), now, outcome.1)

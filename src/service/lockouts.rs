@@ -30,6 +30,14 @@ impl Watched {
         let claimed = claim.claimed(services.peppers())?;
         let mut subjects = vec![(subject_of(&claimed, services.peppers()), SubjectKind::User)];
         subjects.extend(services.caller_subjects(state));
+        Self::of(tx, subjects).await
+    }
+
+    /// Loads and locks these.
+    pub(super) async fn of(
+        tx: &mut Transaction,
+        subjects: Vec<(SubjectKey, SubjectKind)>,
+    ) -> Result<Self, ServiceError> {
         let mut all = Vec::with_capacity(subjects.len());
         for (key, kind) in subjects {
             let before = lockout::find_for_update(tx, &key, kind).await?;
@@ -92,33 +100,45 @@ impl Watched {
 
     /// What to record: who has to wait now and had not before.
     pub(super) fn events(&self, services: &Services, state: &State, now: Timestamp) -> Vec<EventKind> {
-        let mut events = Vec::new();
-        for one in &self.0 {
+        let locked = self.newly_locked(services, now);
+        locked.map(|(one, refusal)| event(one, refusal, state)).collect()
+    }
+
+    /// How long those have to wait who had not before; counts them.
+    pub(super) fn new_delays(&self, services: &Services, now: Timestamp) -> Vec<u64> {
+        let locked = self.newly_locked(services, now);
+        locked.map(|(_, refusal)| seconds_of(refusal)).collect()
+    }
+
+    fn newly_locked(&self, services: &Services, now: Timestamp) -> impl Iterator<Item = (&One, Refusal)> {
+        self.0.iter().filter_map(move |one| {
             let config = services.lockout_config(one.kind);
             let was = one.before.standing(now, config);
             let Standing::Refused(refusal) = one.now.standing(now, config) else {
-                continue;
+                return None;
             };
-            if was != Standing::Open
-                && !matches!(
-                    (was, refusal),
-                    (Standing::Refused(Refusal::Delayed { .. }), Refusal::Held)
-                )
-            {
-                continue;
+            let held_now = matches!(
+                (was, refusal),
+                (Standing::Refused(Refusal::Delayed { .. }), Refusal::Held)
+            );
+            if was != Standing::Open && !held_now {
+                return None;
             }
             services.metrics().lockouts.add_one();
-            events.push(event(one, refusal, state));
-        }
-        events
+            Some((one, refusal))
+        })
+    }
+}
+
+fn seconds_of(refusal: Refusal) -> u64 {
+    match refusal {
+        Refusal::Delayed { left } => left.as_secs(),
+        Refusal::Held => u64::MAX,
     }
 }
 
 fn event(one: &One, refusal: Refusal, state: &State) -> EventKind {
-    let delay_seconds = match refusal {
-        Refusal::Delayed { left } => left.as_secs(),
-        Refusal::Held => u64::MAX,
-    };
+    let delay_seconds = seconds_of(refusal);
     match (one.kind, refusal) {
         (SubjectKind::User, Refusal::Held) => EventKind::UserHeld {
             consecutive: one.now.consecutive,
@@ -137,16 +157,20 @@ fn event(one: &One, refusal: Refusal, state: &State) -> EventKind {
             caller: None,
             delay_seconds,
         },
+        (SubjectKind::Client | SubjectKind::Address, _) => EventKind::ApiLocked { delay_seconds },
     }
 }
 
 impl Services {
     /// The lockouts of whoever calls, without knowing whom they claim to be.
     fn caller_subjects(&self, state: &State) -> Vec<(SubjectKey, SubjectKind)> {
-        let mut subjects = vec![(
-            SubjectKey::caller(self.peppers(), &state.trunk, state.caller.as_deref()),
-            SubjectKind::Caller,
-        )];
+        let mut subjects = Vec::new();
+        // One outside IVR stands for thousands of callers: those without a number must not lock each other out. Its own
+        // limit, if any, is that of a trunk.
+        if state.client.is_none() || state.caller.is_some() {
+            let key = SubjectKey::caller(self.peppers(), &state.trunk, state.caller.as_deref());
+            subjects.push((key, SubjectKind::Caller));
+        }
         if self.config().lockout.trunks.is_some() {
             subjects.push((SubjectKey::trunk(self.peppers(), &state.trunk), SubjectKind::Trunk));
         }
@@ -159,6 +183,8 @@ impl Services {
             SubjectKind::User => &policies.users,
             SubjectKind::Caller => &policies.callers,
             SubjectKind::Trunk => policies.trunks.as_ref().unwrap_or(&policies.callers),
+            SubjectKind::Client => &policies.clients,
+            SubjectKind::Address => &policies.addresses,
         }
     }
 }

@@ -13,11 +13,14 @@
 //! and nowhere else: no door can walk around it.
 
 mod account_state;
+mod api_access;
+mod api_client;
 pub mod audit;
 mod authority;
 mod background;
 mod begin;
 mod call_record;
+mod candidates;
 mod change;
 mod config;
 mod decoys;
@@ -25,11 +28,13 @@ mod end;
 mod entropy;
 mod error;
 mod execution;
+mod handle;
 mod hashing;
 mod history;
 mod housekeeping;
 mod identify;
 mod import;
+mod job;
 pub mod key_source;
 mod lockouts;
 mod metrics;
@@ -42,6 +47,7 @@ pub mod pepper;
 mod record;
 mod recovery;
 mod renewal;
+mod repeat;
 mod reset;
 mod sync;
 mod systems;
@@ -63,14 +69,19 @@ use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
 pub use account_state::{AccountStateReport, StatesTold};
+pub use api_access::{ApiPeer, ApiSession, SessionLimits, SignIn, SignedIn};
+pub use api_client::{ApiClient, ApiClientChange, ApiClientError, ApiClientName, NewApiClient, Right};
 pub use begin::Arrival;
+pub use candidates::{Candidate, Candidates};
 pub use change::ChangeLimits;
 pub use config::{Config, Problem};
 pub use entropy::Entropy;
 pub use error::ServiceError;
 pub use execution::{AccountReport, ChangeReport};
+pub use handle::Handle;
 pub use identify::Identified;
 pub use import::{ImportReport, Mistake, Progress as ImportProgress};
+pub use job::{JobAccount, JobOutcome, JobReport, NewPassword, ResetOrder, UnlockOrder};
 pub use metrics::{Counter, Metrics};
 pub use outbox::{LogSink, OutboxLimits, Sent, Sink, SinkError};
 pub use outcome::{Outcome, ParseOutcomeError, Proof, Summary};
@@ -78,13 +89,13 @@ pub use password::{Proposal, Proposed, ReadBack};
 pub use people::{Enrolment, NewQuestion, NewUser, PeopleError, UserReport};
 pub use recovery::Recovered;
 pub use renewal::{RenewalError, Renewed};
-pub use reset::IdempotencyKey;
+pub use repeat::IdempotencyKey;
 pub use sync::{
     Attributes, LinkRule, Mapping, SourceStatus, SyncCounts, SyncError, SyncOptions, SyncProblem, SyncReport, SyncRules,
 };
 pub use systems::{Selected, System};
 pub use unlock::Unlocked;
-pub use verify::{Answered, NextQuestion};
+pub use verify::{Answered, NextQuestion, RoundAsked, RoundEnded};
 pub use visit::Visit;
 
 pub use crate::store::call::{CallEnd, CallMedia, CallRecord, CallStart, RemoteReception};
@@ -133,6 +144,8 @@ struct Inner {
     hasher: AnswerHasher,
     dictionary: Arc<dyn Dictionary + Send + Sync>,
     hashing: Hashing,
+    /// Apart from answers: whoever tries passwords at the door of the API must not let callers wait.
+    sign_ins: Hashing,
     decoys: Decoys,
     entropy: Entropy,
     metrics: Metrics,
@@ -163,6 +176,7 @@ impl Services {
         Ok(Self(Arc::new(Inner {
             hasher: AnswerHasher::new(parts.config.hashing.clone(), parts.peppers)?,
             hashing: Hashing::new(parts.config.hashes_at_once),
+            sign_ins: Hashing::new(1),
             store: parts.store,
             targets: parts.targets,
             dictionary: parts.dictionary,

@@ -76,6 +76,16 @@ pub(super) fn caller(door: Door, session: SessionId, user: Option<UserId>) -> Or
     }
 }
 
+/// A client of the API, for itself or for a caller.
+pub(super) fn client(name: &str, session: Option<SessionId>, user: Option<UserId>) -> Origin {
+    Origin {
+        door: Door::Api,
+        actor: Actor::Client { name: name.to_owned() },
+        session,
+        user,
+    }
+}
+
 /// The program by itself, about a user.
 pub(super) fn system(session: Option<SessionId>, user: Option<UserId>) -> Origin {
     Origin {

@@ -6,29 +6,28 @@ use super::change::Work;
 use super::execution::{AccountReport, ChangeReport, Order};
 use super::outcome::Outcome;
 use super::password::Proposal;
+use super::repeat::IdempotencyKey;
 use super::systems::Chosen;
 use super::{ServiceError, Services, Visit};
 use crate::identity::event::{EventKind, Origin};
 use crate::identity::evidence::Evidence;
 use crate::identity::ids::{AccountId, ResetId};
 use crate::identity::password_history::PasswordHash;
-use crate::integration::target::AccountState;
+use crate::integration::target::{AccountState, Expiry};
 use crate::store::Transaction;
 use crate::store::account::{self, Account};
 use crate::store::reset::{self, ChangeId, Intent};
 use crate::time::Timestamp;
 
-/// A key under which a client may repeat a request without it being done twice: 1 to 128 visible ASCII characters.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IdempotencyKey(String);
-
-impl IdempotencyKey {
-    /// `None` for text that is no such key.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let good = (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
-        good.then(|| Self(text.to_owned()))
-    }
+/// A reset that is about to be intended.
+pub(super) struct NewReset {
+    pub(super) id: ResetId,
+    /// The key under which a repeated request finds it.
+    pub(super) key: Option<String>,
+    /// The ticket that it was ordered under.
+    pub(super) ticket: Option<String>,
+    pub(super) chosen: Vec<Chosen>,
+    pub(super) expiry: Expiry,
 }
 
 impl Visit {
@@ -64,24 +63,45 @@ impl Visit {
             let state = self.look(&mut tx, now).await?.state;
             self.chosen(&mut tx, authority, &state).await?
         };
-        let accounts: Vec<AccountId> = chosen.iter().map(|chosen| chosen.account.id).collect();
-        if !proposal.is_for(evidence.id(), &accounts) {
+        if !proposal.is_for(evidence.id(), &chosen) {
             return Err(ServiceError::ForeignProposal);
         }
-        let looked = services
-            .look_back(evidence.user(), proposal.password(), proposal.history())
-            .await;
-        if matches!(looked, Err(ServiceError::UsedBefore)) {
-            // By this very request, which another node has begun meanwhile?
-            let mut tx = services.store().read().await?;
-            let authority = self.authorise(&mut tx, evidence, services.now()).await?;
-            if let Some(earlier) = earlier(&mut tx, authority, key).await? {
-                drop(tx);
-                return self.repeat(earlier, proposal, work).await;
+        let order = NewReset {
+            id: services.draw(|rng| ResetId::generate(services.now(), rng)),
+            key: key.map(|key| key.as_str().to_owned()),
+            ticket: None,
+            chosen,
+            expiry: services.config().expiry,
+        };
+        match self.set(evidence, proposal, order).await {
+            Err(ServiceError::UsedBefore) => {
+                // By this very request, which another node has begun meanwhile?
+                let mut tx = services.store().read().await?;
+                let authority = self.authorise(&mut tx, evidence, services.now()).await?;
+                match earlier(&mut tx, authority, key).await? {
+                    Some(earlier) => {
+                        drop(tx);
+                        self.repeat(earlier, proposal, work).await
+                    }
+                    None => Err(ServiceError::UsedBefore),
+                }
             }
+            set => set,
         }
-        let hash = looked?;
-        let order = self.intend(evidence, proposal, (key, hash), chosen, work).await?;
+    }
+
+    /// Sets a password that was checked to be for these accounts.
+    pub(super) async fn set(
+        &self,
+        evidence: &Evidence,
+        proposal: &Proposal,
+        new: NewReset,
+    ) -> Result<ChangeReport, ServiceError> {
+        let services = &self.services;
+        let hash = services
+            .look_back(evidence.user(), proposal.password(), proposal.history())
+            .await?;
+        let order = self.intend(evidence, proposal, hash, new).await?;
         services.execute(order).await
     }
 
@@ -90,11 +110,17 @@ impl Visit {
         &self,
         evidence: &Evidence,
         proposal: &Proposal,
-        (key, hash): (Option<&IdempotencyKey>, Option<PasswordHash>),
-        chosen: Vec<Chosen>,
-        work: Work,
+        hash: Option<PasswordHash>,
+        new: NewReset,
     ) -> Result<Order, ServiceError> {
         let services = &self.services;
+        let NewReset {
+            id: reset,
+            key,
+            ticket,
+            chosen,
+            expiry,
+        } = new;
         let states = services.states(&chosen, services.config().limits.look).await;
         let marker = |state: Option<AccountState>| {
             state
@@ -107,16 +133,19 @@ impl Visit {
         let now = services.now();
         let mut tx = services.store().write().await?;
         let authority = self.authorise(&mut tx, evidence, now).await?;
-        let reset = services.draw(|rng| ResetId::generate(now, rng));
         let order = Order {
             id: ChangeId::Reset(reset),
             origin: self.origin(Some(authority.user())),
             chosen,
-            work,
+            work: Work::Reset {
+                password: proposal.password().clone(),
+                expiry,
+            },
         };
         let intent = Intent {
-            idempotency_key: key.map(|key| key.0.clone()),
+            idempotency_key: key,
             proposal: Some(proposal.name().to_owned()),
+            ticket: ticket.clone(),
             ..self.intent(&order, authority, now)
         };
         services.commit_intent(&mut tx, &intent, &marked).await?;
@@ -127,6 +156,7 @@ impl Visit {
             reset,
             systems: order.systems(),
             evidence: authority.evidence(),
+            ticket,
         };
         services.record(&mut tx, &order.origin, now, intended).await?;
         tx.commit().await?;
@@ -143,6 +173,7 @@ impl Visit {
             evidence: authority.evidence(),
             idempotency_key: None,
             proposal: None,
+            ticket: None,
             must_change: order.must_change(),
             node: services.config().node.clone(),
             owner: services.0.owner.clone(),
@@ -259,7 +290,7 @@ async fn earlier(
     key: Option<&IdempotencyKey>,
 ) -> Result<Option<Intent>, ServiceError> {
     match key {
-        Some(key) => Ok(reset::by_idempotency_key(tx, authority.user(), &key.0).await?),
+        Some(key) => Ok(reset::by_idempotency_key(tx, authority.user(), key.as_str()).await?),
         None => Ok(None),
     }
 }

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use super::authority::Authority;
+use super::handle::{Handle, HandleOf};
 use super::visit::State;
 use super::{ServiceError, Services, Visit};
 use crate::digit::Digits;
 use crate::identity::evidence::Evidence;
+use crate::identity::ids::AccountId;
 use crate::integration::target::Target;
 use crate::store::Transaction;
 use crate::store::account::{self, Account};
@@ -84,6 +86,38 @@ impl Visit {
         Ok(tx.commit().await?)
     }
 
+    /// The accounts with these handles; without any, those that were chosen.
+    pub(super) async fn chosen_by(
+        &self,
+        tx: &mut Transaction,
+        authority: Authority,
+        state: &State,
+        named: Option<&[Handle]>,
+    ) -> Result<Vec<Chosen>, ServiceError> {
+        let Some(named) = named else {
+            return self.chosen(tx, authority, state).await;
+        };
+        let mut accounts = self.services.accounts(tx, authority).await?;
+        let handles: Vec<Handle> = accounts
+            .iter()
+            .map(|chosen| self.account_handle(chosen.account.id))
+            .collect();
+        if !named.iter().all(|handle| handles.contains(handle)) {
+            return Err(ServiceError::UnknownHandle { of: "account" });
+        }
+        let mut of_each = handles.iter();
+        accounts.retain(|_| of_each.next().is_some_and(|handle| named.contains(handle)));
+        match accounts.is_empty() {
+            true => Err(ServiceError::NoAccounts),
+            false => Ok(accounts),
+        }
+    }
+
+    /// The handle of an account.
+    pub(super) fn account_handle(&self, id: AccountId) -> Handle {
+        self.handle(HandleOf::Account, id.as_uuid())
+    }
+
     /// The chosen accounts; all, if none were chosen.
     pub(super) async fn chosen(
         &self,
@@ -104,7 +138,11 @@ impl Visit {
 
 impl Services {
     /// A user's accounts on the systems that are configured, in their order.
-    async fn accounts(&self, tx: &mut Transaction, authority: Authority) -> Result<Vec<Chosen>, ServiceError> {
+    pub(super) async fn accounts(
+        &self,
+        tx: &mut Transaction,
+        authority: Authority,
+    ) -> Result<Vec<Chosen>, ServiceError> {
         let accounts = account::of_user(tx, authority.user()).await?;
         let on = |target: &Arc<dyn Target>| {
             let target = target.clone();

@@ -4,10 +4,10 @@ use super::change::Work;
 use super::execution::{AccountReport, ChangeReport, Order};
 use super::outcome::{Outcome, Summary};
 use super::systems::Chosen;
-use super::{ServiceError, Visit};
+use super::{ServiceError, Services, Visit};
 use crate::identity::evidence::Evidence;
 use crate::identity::ids::UnlockId;
-use crate::store::reset::ChangeId;
+use crate::store::reset::{ChangeId, Intent};
 
 /// The outcomes of the operation `unlock`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,47 +30,102 @@ impl Visit {
     pub async fn unlock(&self, evidence: &Evidence) -> Result<Unlocked, ServiceError> {
         let services = &self.services;
         let now = services.now();
-        let mut chosen = {
+        let chosen = {
             let mut tx = services.store().read().await?;
             let authority = self.authorise(&mut tx, evidence, now).await?;
             let state = self.look(&mut tx, now).await?.state;
             self.chosen(&mut tx, authority, &state).await?
         };
-        if !chosen.iter().any(|chosen| chosen.target.capabilities().unlock) {
-            return Ok(Unlocked::None(unsupported(&chosen)));
+        let SortedOut {
+            locked,
+            unlocked,
+            unsupported,
+        } = services.sort_out(chosen).await;
+        if locked.is_empty() {
+            return Ok(match unlocked.is_empty() {
+                true => Unlocked::None(unsupported_report(&unsupported)),
+                false => Unlocked::NotLocked,
+            });
         }
-        chosen.retain(|chosen| chosen.target.capabilities().unlock);
-        let states = services.states(&chosen, services.config().limits.request).await;
-        let mut known = states.into_iter();
-        chosen.retain(|_| known.next().flatten().is_none_or(|state| state.locked != Some(false)));
-        if chosen.is_empty() {
-            return Ok(Unlocked::NotLocked);
-        }
-
-        let now = services.now();
-        let mut tx = services.store().write().await?;
-        let authority = self.authorise(&mut tx, evidence, now).await?;
-        let order = Order {
-            id: ChangeId::Unlock(services.draw(|rng| UnlockId::generate(now, rng))),
-            origin: self.origin(Some(authority.user())),
-            chosen,
-            work: Work::Unlock,
+        let new = NewUnlock {
+            id: services.draw(|rng| UnlockId::generate(services.now(), rng)),
+            key: None,
+            ticket: None,
+            chosen: locked,
         };
-        let accounts: Vec<_> = order.chosen.iter().map(|chosen| (chosen.account.id, None)).collect();
-        let intent = self.intent(&order, authority, now);
-        services.commit_intent(&mut tx, &intent, &accounts).await?;
-        tx.commit().await?;
-        let report = services.execute(order).await?;
+        let report = self.clear(evidence, new).await?;
         Ok(match report.summary() {
             Summary::All => Unlocked::All(report),
             Summary::Some => Unlocked::Some(report),
             Summary::None => Unlocked::None(report),
         })
     }
+
+    /// Clears the locks of these accounts.
+    pub(super) async fn clear(&self, evidence: &Evidence, new: NewUnlock) -> Result<ChangeReport, ServiceError> {
+        let services = &self.services;
+        let now = services.now();
+        let mut tx = services.store().write().await?;
+        let authority = self.authorise(&mut tx, evidence, now).await?;
+        let order = Order {
+            id: ChangeId::Unlock(new.id),
+            origin: self.origin(Some(authority.user())),
+            chosen: new.chosen,
+            work: Work::Unlock,
+        };
+        let accounts: Vec<_> = order.chosen.iter().map(|chosen| (chosen.account.id, None)).collect();
+        let intent = Intent {
+            idempotency_key: new.key,
+            ticket: new.ticket,
+            ..self.intent(&order, authority, now)
+        };
+        services.commit_intent(&mut tx, &intent, &accounts).await?;
+        tx.commit().await?;
+        services.execute(order).await
+    }
+}
+
+/// An unlock that is about to be intended.
+pub(super) struct NewUnlock {
+    pub(super) id: UnlockId,
+    /// The key under which a repeated request finds it.
+    pub(super) key: Option<String>,
+    /// The ticket that it was ordered under.
+    pub(super) ticket: Option<String>,
+    pub(super) chosen: Vec<Chosen>,
+}
+
+/// Accounts by what there is to unlock.
+pub(super) struct SortedOut {
+    /// Locked, or their systems do not say.
+    pub(super) locked: Vec<Chosen>,
+    /// Not locked, as their systems say.
+    pub(super) unlocked: Vec<Chosen>,
+    /// Their systems cannot unlock.
+    pub(super) unsupported: Vec<Chosen>,
+}
+
+impl Services {
+    /// Asks the systems which of these accounts are locked.
+    pub(super) async fn sort_out(&self, chosen: Vec<Chosen>) -> SortedOut {
+        let (able, unsupported): (Vec<_>, Vec<_>) = chosen
+            .into_iter()
+            .partition(|chosen| chosen.target.capabilities().unlock);
+        let states = self.states(&able, self.config().limits.request).await;
+        let mut known = states.into_iter();
+        let (locked, unlocked) = able
+            .into_iter()
+            .partition(|_| known.next().flatten().is_none_or(|state| state.locked != Some(false)));
+        SortedOut {
+            locked,
+            unlocked,
+            unsupported,
+        }
+    }
 }
 
 /// No system of these can unlock at all.
-fn unsupported(chosen: &[Chosen]) -> ChangeReport {
+fn unsupported_report(chosen: &[Chosen]) -> ChangeReport {
     let accounts = chosen.iter().map(|chosen| AccountReport {
         system: chosen.account.target.clone(),
         account: chosen.account.name.clone(),

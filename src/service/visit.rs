@@ -10,19 +10,24 @@
 //! All of it is in the row of the visit ([`State`]), as JSON: no node needs what another one remembers. What the caller
 //! keyed is not there. An ID that nobody has is kept as the keyed hash that its decoy is made from.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
+use super::job::Job;
+use super::repeat::Reply;
 use super::{ServiceError, Services};
 use crate::identity::attempt::{AttemptProgress, Claimed};
 use crate::identity::decoy::Decoy;
 use crate::identity::event::{Door, Origin};
-use crate::identity::ids::{AccountId, AttemptId, QuestionId, SessionId, UserId};
+use crate::identity::evidence::Evidence;
+use crate::identity::ids::{AccountId, AttemptId, EvidenceId, QuestionId, SessionId, UserId};
 use crate::identity::keypad::KeypadId;
 use crate::identity::lockout::SubjectKey;
 use crate::identity::pepper::Peppers;
 use crate::identity::question::Channel;
 use crate::store::visit::VisitRow;
-use crate::store::{Transaction, visit};
+use crate::store::{Transaction, evidence, visit};
 use crate::time::Timestamp;
 
 /// One caller's way through the services. A handle: cheap to clone, any number of them for one visit. Dropping it ends
@@ -32,6 +37,8 @@ pub struct Visit {
     pub(super) services: Services,
     pub(super) id: SessionId,
     pub(super) door: Door,
+    /// The client of the API that it came through.
+    pub(super) client: Option<Arc<str>>,
 }
 
 impl Visit {
@@ -57,7 +64,25 @@ impl Visit {
 
     /// Where its events come from; `user` only once somebody is verified or meant, never for a decoy.
     pub(super) fn origin(&self, user: Option<UserId>) -> Origin {
-        super::record::caller(self.door, self.id, user)
+        match &self.client {
+            Some(client) => super::record::client(client, Some(self.id), user),
+            None => super::record::caller(self.door, self.id, user),
+        }
+    }
+
+    /// The evidence that an attempt of this visit has left, for a door whose requests hold nothing between them.
+    ///
+    /// # Errors
+    /// [`ServiceError::NotVerified`] when nobody is verified, or not any more.
+    pub async fn evidence(&self) -> Result<Evidence, ServiceError> {
+        let now = self.services.now();
+        let mut tx = self.services.store().read().await?;
+        let state = self.look(&mut tx, now).await?.state;
+        let Progress::Passed { evidence, .. } = state.progress else {
+            return Err(ServiceError::NotVerified);
+        };
+        let live = evidence::live(&mut tx, evidence, self.id, now).await?;
+        live.ok_or(ServiceError::NotVerified)
     }
 }
 
@@ -70,6 +95,15 @@ impl Services {
             services: self.clone(),
             id,
             door,
+            client: None,
+        }
+    }
+
+    /// The same for a visit that a client of the API has begun for its caller.
+    pub(super) fn visit_of_client(&self, id: SessionId, client: Arc<str>) -> Visit {
+        Visit {
+            client: Some(client),
+            ..self.visit(id, Door::Api)
         }
     }
 }
@@ -108,6 +142,15 @@ pub(super) struct State {
     pub(super) proposals: u32,
     /// Which accounts were chosen; all of them if none were.
     pub(super) selected: Option<Vec<AccountId>>,
+    /// The client of the API that the caller came through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) client: Option<String>,
+    /// What requests with a key were answered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) replies: Vec<Reply>,
+    /// Changes that were ordered with a key.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) jobs: Vec<Job>,
     /// What comes next.
     pub(super) progress: Progress,
 }
@@ -124,7 +167,7 @@ pub(super) enum Progress {
     /// Questions are asked.
     Asking { claim: Claim, round: Round },
     /// Somebody is verified.
-    Passed { user: UserId },
+    Passed { user: UserId, evidence: EvidenceId },
     /// An attempt was not passed.
     Closed,
 }

@@ -106,6 +106,19 @@ pub async fn of_user(tx: &mut Transaction, user: UserId) -> Result<Vec<Account>,
     rows.into_iter().map(Account::try_from).collect()
 }
 
+/// An account, whether or not it is anybody's now.
+///
+/// # Errors
+/// When the database fails.
+pub async fn find(tx: &mut Transaction, id: AccountId) -> Result<Option<Account>, StoreError> {
+    let row: Option<Row> =
+        sqlx::query_as("select id, user_id, target, name, source, entry from accounts where id = $1")
+            .bind(id.to_string())
+            .fetch_optional(tx.connection())
+            .await?;
+    row.map(Account::try_from).transpose()
+}
+
 /// The accounts that an entry of a source names.
 ///
 /// # Errors

@@ -15,6 +15,10 @@ pub enum SubjectKind {
     Caller,
     /// All calls of a trunk.
     Trunk,
+    /// A client of the web API that signs in from one address.
+    Client,
+    /// All that sign in to the web API from one address.
+    Address,
 }
 
 impl SubjectKind {
@@ -23,6 +27,8 @@ impl SubjectKind {
             Self::User => "user",
             Self::Caller => "caller",
             Self::Trunk => "trunk",
+            Self::Client => "client",
+            Self::Address => "address",
         }
     }
 }

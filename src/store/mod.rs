@@ -14,6 +14,8 @@ mod statements;
 pub(crate) mod testing;
 
 pub mod account;
+pub mod api_client;
+pub mod api_session;
 pub mod audit;
 pub mod call;
 pub mod credential;
@@ -23,6 +25,7 @@ pub mod node;
 pub mod outbox;
 pub mod password_history;
 pub mod profile;
+pub mod proposal;
 pub mod question;
 pub mod reset;
 pub mod setting;

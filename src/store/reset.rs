@@ -13,7 +13,8 @@ use crate::identity::ids::{AccountId, EvidenceId, ResetId, SessionId, UnlockId, 
 use crate::time::Timestamp;
 
 /// A change, by its kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ChangeId {
     /// New passwords.
     Reset(ResetId),
@@ -26,6 +27,14 @@ impl ChangeId {
         match self {
             Self::Reset(_) => "reset",
             Self::Unlock(_) => "unlock",
+        }
+    }
+
+    /// The bare identifier.
+    pub(crate) fn as_uuid(self) -> uuid::Uuid {
+        match self {
+            Self::Reset(id) => id.as_uuid(),
+            Self::Unlock(id) => id.as_uuid(),
         }
     }
 }
@@ -54,6 +63,8 @@ pub struct Intent {
     pub idempotency_key: Option<String>,
     /// The random name of the proposed password.
     pub proposal: Option<String>,
+    /// The ticket that it was ordered under.
+    pub ticket: Option<String>,
     /// Whether the password must be changed at the next sign-in.
     pub must_change: bool,
     /// The node that carries it out.
@@ -109,8 +120,8 @@ pub async fn begin(
     accounts: &[(AccountId, Option<String>)],
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "insert into resets (id, kind, user_id, visit_id, evidence_id, idempotency_key, proposal, must_change, node, \
-         owner, lease_until_ms, created_ms) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        "insert into resets (id, kind, user_id, visit_id, evidence_id, idempotency_key, proposal, ticket, must_change, \
+         node, owner, lease_until_ms, created_ms) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
     )
     .bind(intent.id.to_string())
     .bind(intent.id.kind())
@@ -119,6 +130,7 @@ pub async fn begin(
     .bind(intent.evidence.to_string())
     .bind(&intent.idempotency_key)
     .bind(&intent.proposal)
+    .bind(&intent.ticket)
     .bind(i64::from(intent.must_change))
     .bind(&intent.node)
     .bind(&intent.owner)
@@ -209,8 +221,8 @@ pub async fn close_if_decided(tx: &mut Transaction, change: ChangeId, now: Times
 /// When the database fails.
 pub async fn pending(tx: &mut Transaction, before: Timestamp, limit: u32) -> Result<Vec<Intent>, StoreError> {
     let rows: Vec<Row> = sqlx::query_as(
-        "select id, kind, user_id, visit_id, evidence_id, idempotency_key, proposal, must_change, node, owner, \
-         lease_until_ms, created_ms, closed_ms from resets where id in (select reset_id from reset_outcomes \
+        "select id, kind, user_id, visit_id, evidence_id, idempotency_key, proposal, ticket, must_change, \
+         node, owner, lease_until_ms, created_ms, closed_ms from resets where id in (select reset_id from reset_outcomes \
          where proof = 'pending' and decided_ms < $1 order by decided_ms limit $2)",
     )
     .bind(before.as_millis())
@@ -238,8 +250,8 @@ pub async fn find(tx: &mut Transaction, id: ChangeId) -> Result<Option<Intent>, 
 /// When the database fails.
 pub async fn by_idempotency_key(tx: &mut Transaction, user: UserId, key: &str) -> Result<Option<Intent>, StoreError> {
     let row: Option<Row> = sqlx::query_as(
-        "select id, kind, user_id, visit_id, evidence_id, idempotency_key, proposal, must_change, node, owner, \
-         lease_until_ms, created_ms, closed_ms from resets where user_id = $1 and idempotency_key = $2",
+        "select id, kind, user_id, visit_id, evidence_id, idempotency_key, proposal, ticket, must_change, \
+         node, owner, lease_until_ms, created_ms, closed_ms from resets where user_id = $1 and idempotency_key = $2",
     )
     .bind(user.to_string())
     .bind(key)
@@ -313,8 +325,8 @@ pub async fn take_over(
     let rows: Vec<Row> = sqlx::query_as(
         "update resets set owner = $1, node = $4, lease_until_ms = $2 where closed_ms is null \
          and (lease_until_ms <= $3 or (node = $4 and owner <> $1)) \
-         returning id, kind, user_id, visit_id, evidence_id, idempotency_key, proposal, must_change, node, owner, \
-         lease_until_ms, created_ms, closed_ms",
+         returning id, kind, user_id, visit_id, evidence_id, idempotency_key, proposal, ticket, must_change, \
+         node, owner, lease_until_ms, created_ms, closed_ms",
     )
     .bind(owner)
     .bind(lease_until.as_millis())
@@ -338,8 +350,8 @@ pub async fn lease(tx: &mut Transaction, change: ChangeId, until: Timestamp) -> 
     Ok(())
 }
 
-const SELECT_BY_ID: &str = "select id, kind, user_id, visit_id, evidence_id, idempotency_key, proposal, must_change, \
-     node, owner, lease_until_ms, created_ms, closed_ms from resets where id = $1";
+const SELECT_BY_ID: &str = "select id, kind, user_id, visit_id, evidence_id, idempotency_key, proposal, ticket, \
+     must_change, node, owner, lease_until_ms, created_ms, closed_ms from resets where id = $1";
 
 #[derive(sqlx::FromRow)]
 struct Row {
@@ -350,6 +362,7 @@ struct Row {
     evidence_id: String,
     idempotency_key: Option<String>,
     proposal: Option<String>,
+    ticket: Option<String>,
     must_change: i64,
     node: String,
     owner: String,
@@ -373,6 +386,7 @@ impl TryFrom<Row> for Intent {
             evidence: parsed("resets", &row.id, &row.evidence_id)?,
             idempotency_key: row.idempotency_key,
             proposal: row.proposal,
+            ticket: row.ticket,
             must_change: row.must_change != 0,
             node: row.node,
             owner: row.owner,

@@ -112,15 +112,21 @@ pub async fn expired(tx: &mut Transaction, now: Timestamp, limit: u32) -> Result
     ids.into_iter().map(|id| parsed("visits", &id, &id)).collect()
 }
 
-/// Deletes visits that ended before `before`, with their evidence. Returns how many.
+/// Deletes visits that ended before `before`, with everything that belongs to them alone. Returns how many.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn forget(tx: &mut Transaction, before: Timestamp) -> Result<u64, StoreError> {
-    sqlx::query("delete from evidences where session_id in (select id from visits where ended_ms < $1)")
-        .bind(before.as_millis())
-        .execute(tx.connection())
-        .await?;
+    for statement in [
+        "delete from evidences where session_id in (select id from visits where ended_ms < $1)",
+        "delete from api_sessions where visit_id in (select id from visits where ended_ms < $1)",
+        "delete from proposals where visit_id in (select id from visits where ended_ms < $1)",
+    ] {
+        sqlx::query(statement)
+            .bind(before.as_millis())
+            .execute(tx.connection())
+            .await?;
+    }
     let done = sqlx::query("delete from visits where ended_ms < $1")
         .bind(before.as_millis())
         .execute(tx.connection())

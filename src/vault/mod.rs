@@ -107,9 +107,7 @@ pub fn seal<R: CryptoRng + ?Sized>(ring: &KeyRing, place: &str, credential: &Sec
 /// [`OpenError`].
 pub fn open(ring: &KeyRing, place: &str, sealed: &Sealed) -> Result<Secret, OpenError> {
     let data_key = open_data_key(ring, place, sealed)?;
-    let mut text = decrypt(&data_key, &about_text(place), &sealed.text)?;
-    let text = String::from_utf8(std::mem::take(&mut *text)).map_err(|_| OpenError::Tampered)?;
-    Ok(Secret::new(text))
+    open_under(&data_key, place, &sealed.text)
 }
 
 /// The same credential with its data key under the current key.
@@ -131,6 +129,21 @@ pub fn rewrap<R: CryptoRng + ?Sized>(
         data_key: encrypt(key, &about_data_key(place, key.number()), data_key.expose(), rng),
         text: sealed.text.clone(),
     })
+}
+
+/// Seals a text under a key of its own, for `place`. Whoever has the key needs nothing else.
+pub fn seal_under<R: CryptoRng + ?Sized>(key: &Key, place: &str, text: &Secret, rng: &mut R) -> Vec<u8> {
+    encrypt(key, &about_text(place), text.expose().as_bytes(), rng)
+}
+
+/// Opens what [`seal_under`] has sealed.
+///
+/// # Errors
+/// [`OpenError::Tampered`].
+pub fn open_under(key: &Key, place: &str, sealed: &[u8]) -> Result<Secret, OpenError> {
+    let mut text = decrypt(key, &about_text(place), sealed)?;
+    let text = String::from_utf8(std::mem::take(&mut *text)).map_err(|_| OpenError::Tampered)?;
+    Ok(Secret::new(text))
 }
 
 fn open_data_key(ring: &KeyRing, place: &str, sealed: &Sealed) -> Result<Key, OpenError> {

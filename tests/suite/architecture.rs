@@ -191,6 +191,20 @@ fn imports_run_one_way() {
 }
 
 #[test]
+fn evidence_is_had_again_from_its_live_row_alone() {
+    let all = sources();
+    let restoring = all.iter().filter(|source| source.code.contains("Evidence::restore("));
+    let modules: Vec<_> = restoring.map(|source| source.module.as_str()).collect();
+    assert_eq!(modules, ["store::evidence"]);
+    let minting = all.iter().filter(|source| source.code.contains("Evidence::mint("));
+    let modules: Vec<_> = minting.map(|source| source.module.as_str()).collect();
+    assert_eq!(modules, ["service::verify"]);
+    let asking = all.iter().filter(|source| source.code.contains("evidence::live("));
+    let modules: Vec<_> = asking.map(|source| source.module.as_str()).collect();
+    assert_eq!(modules, ["service::visit"]);
+}
+
+#[test]
 fn pure_modules_know_no_files_sockets_tasks_or_clocks() {
     let mut wrong = Vec::new();
     for source in sources()

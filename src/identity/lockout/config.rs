@@ -80,6 +80,31 @@ impl LockoutConfig {
         }
     }
 
+    /// For clients of the web API, by the address that they sign in from: a program does not mistype, but somebody who
+    /// has just changed its password may need a few minutes to tell it.
+    #[must_use]
+    pub fn clients() -> Self {
+        Self {
+            tries: 10,
+            base_delay: MINUTE,
+            max_delay: 15 * MINUTE,
+            forget_after: HOUR,
+            hold_forget_after: HOUR,
+            on_pass: OnPass::Clear,
+            ..Self::callers()
+        }
+    }
+
+    /// For addresses that sign in to the web API, whatever the names.
+    #[must_use]
+    pub fn addresses() -> Self {
+        Self {
+            tries: 30,
+            on_pass: OnPass::Refund,
+            ..Self::clients()
+        }
+    }
+
     /// Whether the numbers go together.
     ///
     /// # Errors
@@ -146,6 +171,10 @@ pub struct LockoutPolicies {
     pub callers: LockoutConfig,
     /// For trunks; off unless there is a section for it.
     pub trunks: Option<LockoutConfig>,
+    /// For clients of the web API, each from one address.
+    pub clients: LockoutConfig,
+    /// For addresses that sign in to the web API.
+    pub addresses: LockoutConfig,
 }
 
 impl Default for LockoutPolicies {
@@ -163,6 +192,8 @@ impl LockoutPolicies {
         self.users.check()?;
         self.callers.check()?;
         self.trunks.iter().try_for_each(LockoutConfig::check)?;
+        self.clients.check()?;
+        self.addresses.check()?;
         match self.users.hold_after {
             Some(1..=MAX_HOLD_AFTER) => Ok(()),
             _ => Err(LockoutConfigError::HoldTooLate),
@@ -177,6 +208,8 @@ struct RawPolicies {
     users: RawConfig,
     callers: RawConfig,
     trunks: Option<RawConfig>,
+    clients: RawConfig,
+    addresses: RawConfig,
 }
 
 #[derive(Deserialize, Default)]
@@ -211,6 +244,8 @@ impl From<RawPolicies> for LockoutPolicies {
             users: raw.users.over(LockoutConfig::users()),
             callers: raw.callers.over(LockoutConfig::callers()),
             trunks: raw.trunks.map(|raw| raw.over(LockoutConfig::trunks())),
+            clients: raw.clients.over(LockoutConfig::clients()),
+            addresses: raw.addresses.over(LockoutConfig::addresses()),
         }
     }
 }

@@ -43,6 +43,19 @@ impl SubjectKey {
         Self(peppers.eldest().mac("lockout trunk", &[trunk.as_bytes()]))
     }
 
+    /// A client of the web API that signs in from one address. The name need not be one that there is.
+    #[must_use]
+    pub fn client(peppers: &Peppers, name: &str, address: &str) -> Self {
+        let parts = [name.as_bytes(), address.as_bytes()];
+        Self(peppers.eldest().mac("lockout client", &parts))
+    }
+
+    /// An address that signs in to the web API.
+    #[must_use]
+    pub fn address(peppers: &Peppers, address: &str) -> Self {
+        Self(peppers.eldest().mac("lockout address", &[address.as_bytes()]))
+    }
+
     /// For the database.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
@@ -73,6 +86,9 @@ mod tests {
             caller(Some("+15551234567")),
             caller(Some("15551234567")),
             SubjectKey::caller(&peppers, "other", None),
+            SubjectKey::client(&peppers, "carrier", "192.0.2.1"),
+            SubjectKey::client(&peppers, "carrier1", "92.0.2.1"),
+            SubjectKey::address(&peppers, "192.0.2.1"),
         ];
         for (index, one) in all.iter().enumerate() {
             assert!(!all[..index].contains(one), "{index}");

@@ -1,5 +1,6 @@
 //! Tests of the use cases, on a real database of their own.
 
+mod api;
 mod clock;
 mod crash;
 mod demonstration;

@@ -4,7 +4,12 @@
 //! hanging up, or killing the process, saves no try. The attempt lives in the row of the visit as a few numbers; here it
 //! goes on for one answer at a time.
 
+mod round;
+
+pub use round::{RoundAsked, RoundEnded};
+
 use super::lockouts::Watched;
+use super::repeat::Keyed;
 use super::visit::{Charged, Claim, Loaded, Progress, Round, State, subject_of};
 use super::{ServiceError, Services, Visit};
 use crate::digit::Digits;
@@ -42,6 +47,20 @@ pub enum Answered {
     Locked,
 }
 
+impl Answered {
+    /// A stable name.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::More => "more",
+            Self::Passed(_) => "passed",
+            Self::Retry => "retry",
+            Self::Failed => "failed",
+            Self::Locked => "locked",
+        }
+    }
+}
+
 impl Visit {
     /// The question to ask now; the same one until it is answered.
     ///
@@ -58,16 +77,9 @@ impl Visit {
         services.decoy_pool(channel).await?;
         let mut tx = services.store().write().await?;
         let mut state = self.load(&mut tx, now).await?.state;
-        let mut events = Vec::new();
-        if let Progress::Claimed { claim } = state.progress.clone() {
-            match self.first_round(&mut tx, &state, claim, now).await? {
-                Some((progress, locked)) => {
-                    state.progress = progress;
-                    events = locked;
-                }
-                None => return Ok(NextQuestion::Unavailable),
-            }
-        }
+        let Some(mut events) = self.begin_round(&mut tx, &mut state, now).await? else {
+            return Ok(NextQuestion::Unavailable);
+        };
         let Progress::Asking { claim, round } = &state.progress else {
             return Err(ServiceError::OutOfOrder {
                 operation: "next_question",
@@ -99,20 +111,26 @@ impl Visit {
     /// [`ServiceError::OutOfOrder`] when no question was asked; [`ServiceError::Superseded`] when two answers to one
     /// question came at once: neither's verdict is told but the first one's.
     pub async fn answer(&self, digits: &Digits) -> Result<Answered, ServiceError> {
+        let asked = self.asked(1).await?;
+        self.take(asked, vec![Answer::keyed(digits)], None).await
+    }
+
+    /// Takes answers to what was asked, in its order.
+    async fn take(&self, asked: Asked, answers: Vec<Answer>, keyed: Option<&Keyed>) -> Result<Answered, ServiceError> {
         let services = &self.services;
-        let asked = self.asked().await?;
         if asked.round.charged.is_none() {
-            return self.refuse(&asked).await;
+            return self.refuse(&asked, keyed).await;
         }
-        let (right, stale) = services.judge(&asked, Answer::keyed(digits)).await?;
+        let judged = services.judge(&asked.questions, answers).await?;
         let now = services.now();
         let mut tx = services.store().write().await?;
         let Loaded { mut state, version } = self.load(&mut tx, now).await?;
         if version != asked.version + 1 {
             return Err(ServiceError::Superseded);
         }
-        let step = self.step(&mut tx, &state, &asked, right, now).await?;
+        let step = self.steps(&mut tx, &state, &asked, &judged, now).await?;
         state.progress = step.progress;
+        state.keep_reply(keyed, step.answered.as_str());
         self.save(&mut tx, &state).await?;
         for kind in step.events {
             services
@@ -125,10 +143,30 @@ impl Visit {
             Answered::Retry | Answered::Failed | Answered::Locked => services.metrics().verifications_failed.add_one(),
             Answered::More => {}
         }
-        if let Some((answer, old)) = stale.zip(asked.stored) {
-            services.renew_hash(asked.context, answer, old);
+        for (judged, asked) in judged.into_iter().zip(asked.questions) {
+            if let Some((answer, old)) = judged.stale.zip(asked.stored) {
+                services.renew_hash(asked.context, answer, old);
+            }
         }
         Ok(step.answered)
+    }
+
+    /// Begins the first round if somebody is claimed and it has not begun. With it, who is locked out by this round;
+    /// `None` when there are too few questions for anybody.
+    async fn begin_round(
+        &self,
+        tx: &mut Transaction,
+        state: &mut State,
+        now: Timestamp,
+    ) -> Result<Option<Vec<EventKind>>, ServiceError> {
+        let Progress::Claimed { claim } = state.progress.clone() else {
+            return Ok(Some(Vec::new()));
+        };
+        let Some((progress, locked)) = self.first_round(tx, state, claim, now).await? else {
+            return Ok(None);
+        };
+        state.progress = progress;
+        Ok(Some(locked))
     }
 
     /// Chooses the questions and charges the round. `None` when there are too few questions for anybody. With it, who
@@ -178,38 +216,50 @@ impl Visit {
         Ok(Some((Progress::Asking { claim, round }, events)))
     }
 
-    /// What was asked, read before the slow hash.
-    async fn asked(&self) -> Result<Asked, ServiceError> {
-        let out_of_order = || ServiceError::OutOfOrder { operation: "answer" };
+    /// What was asked and is answered now, the next `count` questions of the round; read before the slow hashes.
+    async fn asked(&self, count: usize) -> Result<Asked, ServiceError> {
         let mut tx = self.services.store().read().await?;
-        let Loaded { state, version } = self.look(&mut tx, self.services.now()).await?;
+        let loaded = self.look(&mut tx, self.services.now()).await?;
+        self.asked_in(&mut tx, loaded, count).await
+    }
+
+    async fn asked_in(&self, tx: &mut Transaction, loaded: Loaded, count: usize) -> Result<Asked, ServiceError> {
+        let out_of_order = || ServiceError::OutOfOrder { operation: "answer" };
+        let Loaded { state, version } = loaded;
         let Progress::Asking { claim, round } = state.progress else {
             return Err(out_of_order());
         };
         let claimed = claim.claimed(self.services.peppers())?;
-        let context = AnswerContext {
-            user: claimed.hashing_id(),
-            question: round.questions.get(round.asked).copied().ok_or_else(out_of_order)?,
-            channel: state.channel,
-        };
-        let stored = question::answer(&mut tx, context.user, context.question, context.channel).await?;
+        let mut questions = Vec::new();
+        for &question in round.questions.iter().skip(round.asked).take(count) {
+            let context = AnswerContext {
+                user: claimed.hashing_id(),
+                question,
+                channel: state.channel,
+            };
+            let stored = question::answer(tx, context.user, context.question, context.channel).await?;
+            questions.push(Enrolled { context, stored });
+        }
+        if questions.is_empty() {
+            return Err(out_of_order());
+        }
         Ok(Asked {
             claim,
             claimed,
             round,
-            context,
-            stored,
+            questions,
             version,
         })
     }
 
     /// The round was never admitted: says so, judges nothing.
-    async fn refuse(&self, asked: &Asked) -> Result<Answered, ServiceError> {
+    async fn refuse(&self, asked: &Asked, keyed: Option<&Keyed>) -> Result<Answered, ServiceError> {
         let services = &self.services;
         let now = services.now();
         let mut tx = services.store().write().await?;
         let mut state = self.load(&mut tx, now).await?.state;
         state.progress = Progress::Closed;
+        state.keep_reply(keyed, Answered::Locked.as_str());
         self.save(&mut tx, &state).await?;
         let kind = EventKind::UserNotVerified {
             attempt: asked.round.attempt,
@@ -223,28 +273,32 @@ impl Visit {
         Ok(Answered::Locked)
     }
 
-    /// Moves the attempt on by one verdict.
-    async fn step(
+    /// Moves the attempt on by these verdicts, one after the other.
+    async fn steps(
         &self,
         tx: &mut Transaction,
         state: &State,
         asked: &Asked,
-        right: bool,
+        judged: &[Judged],
         now: Timestamp,
     ) -> Result<Step, ServiceError> {
         let mut attempt = resume(&self.services, asked, state)?;
-        let mut step = if asked.round.asked + 1 < asked.round.questions.len() {
-            attempt.answer(right, || Ok(()));
-            Step {
-                progress: asked.on(attempt.progress(), asked.round.charged.clone()),
-                events: Vec::new(),
-                answered: Answered::More,
+        let mut events = Vec::new();
+        let last = asked.round.questions.len() - asked.round.asked;
+        for (index, (enrolled, verdict)) in asked.questions.iter().zip(judged).enumerate() {
+            events.push(verdict_event(asked, enrolled, verdict.right));
+            if index + 1 == last {
+                let step = self.last_answer(tx, state, asked, attempt, verdict.right, now).await?;
+                events.extend(step.events);
+                return Ok(Step { events, ..step });
             }
-        } else {
-            self.last_answer(tx, state, asked, attempt, right, now).await?
-        };
-        step.events.insert(0, verdict_event(asked, right));
-        Ok(step)
+            attempt.answer(verdict.right, || Ok(()));
+        }
+        Ok(Step {
+            progress: asked.on(attempt.progress(), asked.round.charged.clone()),
+            events,
+            answered: Answered::More,
+        })
     }
 
     /// The last answer of a round: what the round was charged to hears how it ended.
@@ -296,14 +350,27 @@ impl Visit {
     }
 }
 
-/// A question that waits for its answer.
+/// Questions that wait for their answers.
 struct Asked {
     claim: Claim,
     claimed: Claimed,
     round: Round,
+    /// Those that are answered now, never none.
+    questions: Vec<Enrolled>,
+    version: i64,
+}
+
+/// A question with what is enrolled for it, if anything is.
+struct Enrolled {
     context: AnswerContext,
     stored: Option<AnswerHash>,
-    version: i64,
+}
+
+/// What came of an answer.
+struct Judged {
+    right: bool,
+    /// The answer again, if its hash should be renewed.
+    stale: Option<Answer>,
 }
 
 /// Where an answer leads.
@@ -326,7 +393,10 @@ impl Asked {
 impl Step {
     fn passed(evidence: Evidence) -> Self {
         Self {
-            progress: Progress::Passed { user: evidence.user() },
+            progress: Progress::Passed {
+                user: evidence.user(),
+                evidence: evidence.id(),
+            },
             events: vec![EventKind::UserVerified {
                 attempt: evidence.attempt(),
                 evidence: evidence.id(),
@@ -347,8 +417,8 @@ impl Step {
     }
 }
 
-fn verdict_event(asked: &Asked, right: bool) -> EventKind {
-    let (attempt, question) = (asked.round.attempt, asked.context.question);
+fn verdict_event(asked: &Asked, enrolled: &Enrolled, right: bool) -> EventKind {
+    let (attempt, question) = (asked.round.attempt, enrolled.context.question);
     match right {
         true => EventKind::AnswerRight { attempt, question },
         false => EventKind::AnswerWrong { attempt, question },
@@ -374,26 +444,40 @@ fn resume(services: &Services, asked: &Asked, state: &State) -> Result<Attempt, 
 }
 
 impl Services {
-    /// Whether an answer is right, and the answer again if its hash should be renewed. A stored hash that cannot be
-    /// used counts as a wrong answer, and the operator is told.
-    async fn judge(&self, asked: &Asked, answer: Answer) -> Result<(bool, Option<Answer>), ServiceError> {
-        let (hasher, context, stored) = (self.hasher().clone(), asked.context, asked.stored.clone());
-        let (verdict, answer) = self
+    /// Whether answers are right, in one turn at the hashing: all of them are judged, whatever comes of the first. A
+    /// stored hash that cannot be used counts as a wrong answer, and the operator is told.
+    async fn judge(&self, questions: &[Enrolled], answers: Vec<Answer>) -> Result<Vec<Judged>, ServiceError> {
+        let hasher = self.hasher().clone();
+        let work: Vec<_> = questions
+            .iter()
+            .map(|enrolled| (enrolled.context, enrolled.stored.clone()))
+            .zip(answers)
+            .collect();
+        let verdicts = self
             .0
             .hashing
-            .run(move || (hasher.verify(context, stored.as_ref(), &answer), answer))
+            .run(move || {
+                let judge = |((context, stored), answer): ((AnswerContext, Option<AnswerHash>), Answer)| {
+                    (hasher.verify(context, stored.as_ref(), &answer), context, answer)
+                };
+                work.into_iter().map(judge).collect::<Vec<_>>()
+            })
             .await?;
-        match verdict {
-            Ok(verdict) => Ok((
-                verdict.is_right(),
-                (verdict == Verdict::RightButStale).then_some(answer),
-            )),
+        let judged = verdicts.into_iter().map(|(verdict, context, answer)| match verdict {
+            Ok(verdict) => Judged {
+                right: verdict.is_right(),
+                stale: (verdict == Verdict::RightButStale).then_some(answer),
+            },
             Err(error) => {
-                tracing::error!(user.id = %asked.context.user, question.id = %asked.context.question, %error,
+                tracing::error!(user.id = %context.user, question.id = %context.question, %error,
                     "a stored answer cannot be used");
-                Ok((false, None))
+                Judged {
+                    right: false,
+                    stale: None,
+                }
             }
-        }
+        });
+        Ok(judged.collect())
     }
 
     /// Hashes a right answer anew with the current pepper and cost, after the caller was answered: doing it before

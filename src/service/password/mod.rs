@@ -1,7 +1,9 @@
 //! Proposing passwords for the chosen systems, until the caller likes one.
 //!
-//! A proposal is held by the door, in memory that is wiped, and nowhere else: not in the database, not in this module.
-//! It is bound to the evidence that it was made on.
+//! A proposal is held by the door, in memory that is wiped, and nowhere else. A door whose requests hold nothing between
+//! them keeps it sealed ([`kept`]). It is bound to the evidence that it was made on.
+
+mod kept;
 
 use std::time::Duration;
 
@@ -9,6 +11,7 @@ use subtle::ConstantTimeEq as _;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::handle::Handle;
 use super::systems::Chosen;
 use super::{ServiceError, Services, Visit};
 use crate::digit::Digits;
@@ -38,8 +41,10 @@ impl Proposal {
         &self.password
     }
 
-    /// A random name that is its own; says which password a request was about without saying anything of it.
-    pub(super) fn name(&self) -> &str {
+    /// A random name that is its own; says which password a request was about without saying anything of it. The handle
+    /// of one that is kept.
+    #[must_use]
+    pub fn name(&self) -> &str {
         &self.name
     }
 
@@ -48,9 +53,19 @@ impl Proposal {
         self.history
     }
 
-    /// Whether it was made on this evidence, for these accounts.
-    pub(super) fn is_for(&self, evidence: EvidenceId, accounts: &[AccountId]) -> bool {
-        self.evidence == evidence && self.accounts == accounts
+    /// Whether it was made on this evidence, for these accounts and no others.
+    pub(super) fn is_for(&self, evidence: EvidenceId, chosen: &[Chosen]) -> bool {
+        let chosen = chosen.iter().map(|chosen| chosen.account.id);
+        self.evidence == evidence && chosen.eq(self.accounts.iter().copied())
+    }
+
+    /// Checks that it was made on this evidence, for these accounts and perhaps more.
+    pub(super) fn check_for(&self, evidence: EvidenceId, chosen: &[Chosen]) -> Result<(), ServiceError> {
+        let is_for = |chosen: &Chosen| self.accounts.contains(&chosen.account.id);
+        match self.evidence == evidence && chosen.iter().all(is_for) {
+            true => Ok(()),
+            false => Err(ServiceError::ForeignProposal),
+        }
     }
 }
 
@@ -84,16 +99,33 @@ impl Visit {
     /// [`ServiceError::NotVerified`], [`ServiceError::NoAccounts`].
     pub async fn propose_password(&self, evidence: &Evidence) -> Result<Proposed, ServiceError> {
         let services = &self.services;
+        let (proposed, offered) = self.propose(evidence, None).await?;
+        if let Some(offered) = offered {
+            services
+                .record_event(&self.origin(Some(evidence.user())), offered)
+                .await?;
+            services.metrics().proposals.add_one();
+        }
+        Ok(proposed)
+    }
+
+    /// The same for the accounts with these handles, and the event that is still to be recorded.
+    async fn propose(
+        &self,
+        evidence: &Evidence,
+        named: Option<&[Handle]>,
+    ) -> Result<(Proposed, Option<EventKind>), ServiceError> {
+        let services = &self.services;
         let now = services.now();
         let (chosen, person) = {
             let mut tx = services.store().write().await?;
             let authority = self.authorise(&mut tx, evidence, now).await?;
             let mut state = self.load(&mut tx, now).await?.state;
             if state.proposals >= services.config().proposals_per_visit {
-                return Ok(Proposed::Exhausted);
+                return Ok((Proposed::Exhausted, None));
             }
             state.proposals += 1;
-            let chosen = self.chosen(&mut tx, authority, &state).await?;
+            let chosen = self.chosen_by(&mut tx, authority, &state, named).await?;
             let user = user::find(&mut tx, authority.user())
                 .await?
                 .ok_or(ServiceError::NotVerified)?;
@@ -104,7 +136,7 @@ impl Visit {
         let policies = services.policies(&chosen).await;
         let made = match services.generate(policies, person).await? {
             Ok(made) => made,
-            Err(reasons) => return Ok(Proposed::Contradiction(reasons)),
+            Err(reasons) => return Ok((Proposed::Contradiction(reasons), None)),
         };
         let Made {
             password,
@@ -113,17 +145,14 @@ impl Visit {
         } = made;
         let systems = chosen.iter().map(|chosen| chosen.account.target.clone()).collect();
         let offered = EventKind::PasswordOffered { systems, entropy_bits };
-        services
-            .record_event(&self.origin(Some(evidence.user())), offered)
-            .await?;
-        services.metrics().proposals.add_one();
-        Ok(Proposed::Proposed(Proposal {
-            name: services.draw(|rng| format!("{:016x}{:016x}", rng.next_u64(), rng.next_u64())),
+        let proposal = Proposal {
+            name: services.random_name(),
             password,
             evidence: evidence.id(),
             accounts: chosen.iter().map(|chosen| chosen.account.id).collect(),
             history,
-        }))
+        };
+        Ok((Proposed::Proposed(proposal), Some(offered)))
     }
 
     /// Compares what the caller keyed with the keypad form of the proposal, in a time that depends on the lengths only.
@@ -155,6 +184,11 @@ impl Visit {
 }
 
 impl Services {
+    /// A name for a password, which says nothing of it.
+    fn random_name(&self) -> String {
+        self.draw(|rng| format!("{:016x}{:016x}", rng.next_u64(), rng.next_u64()))
+    }
+
     /// The rules that the chosen systems publish, asked for at once, and the company's own.
     async fn policies(&self, chosen: &[Chosen]) -> Vec<(String, Policy)> {
         let mut tasks = JoinSet::new();

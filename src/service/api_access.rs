@@ -1,0 +1,375 @@
+//! Signing in to the web API, and the sessions that follow.
+//!
+//! ```text
+//!  sign_in ── name, proof and address are right ──▶ token (256 random bits) ──▶ resume, with every request ──▶ end
+//!      │                                                 kept as its hash           │
+//!      └── refused: one answer for every reason, and as late for all of them        └── same client, network and
+//!                                                                                       certificate; not idle too long
+//! ```
+//!
+//! A session is the visit of one caller. Somebody who has the token alone has nothing: they must also come from the
+//! network that the client signed in from, and with its certificate if it has one.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
+
+use super::api_client::{ApiClient, Right};
+use super::begin::Arrival;
+use super::lockouts::Watched;
+use super::record;
+use super::{ServiceError, Services, Visit};
+use crate::identity::client_secret::ClientSecretHash;
+use crate::identity::event::{Door, EventKind};
+use crate::identity::ids::SessionId;
+use crate::identity::lockout::{Refusal, Standing, SubjectKey};
+use crate::identity::question::Channel;
+use crate::identity::user::LanguageTag;
+use crate::integration::target::Expiry;
+use crate::network_list::NetworkList;
+use crate::secret::Secret;
+use crate::store::api_client::{self, ApiClientRow};
+use crate::store::api_session::{self, ApiSessionRow};
+use crate::store::lockout::{self, SubjectKind};
+use crate::store::{Transaction, visit};
+use crate::time::Timestamp;
+
+/// Where a request comes from, as the server has seen it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiPeer {
+    /// The address; behind proxies that are trusted, the one that they tell.
+    pub address: IpAddr,
+    /// SHA-256 of the certificate that it has shown, 64 digits of hexadecimal.
+    pub certificate: Option<String>,
+}
+
+/// Somebody who wants to use the API for a caller.
+#[derive(Clone, Debug)]
+pub struct SignIn<'a> {
+    /// The name of a client.
+    pub client: &'a str,
+    /// Its password; not needed where the certificate is proof enough.
+    pub password: Option<&'a Secret>,
+    /// Where it comes from.
+    pub peer: &'a ApiPeer,
+    /// The caller's telephone number, if the IVR knows it.
+    pub caller: Option<&'a str>,
+    /// The language to speak with the caller.
+    pub language: Option<LanguageTag>,
+}
+
+/// A session of a client.
+#[derive(Clone, Debug)]
+pub struct ApiSession {
+    /// The caller's way through the services.
+    pub visit: Visit,
+    /// The client.
+    pub client: String,
+    /// What it may beyond the calls.
+    pub rights: Vec<Right>,
+    /// The language to speak with the caller, if the client has said it.
+    pub language: Option<LanguageTag>,
+    /// Proves that a request belongs to it.
+    pub token: Secret,
+}
+
+impl ApiSession {
+    /// Whether its client has a right.
+    #[must_use]
+    pub fn may(&self, right: Right) -> bool {
+        self.rights.contains(&right)
+    }
+}
+
+/// How long sessions last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionLimits {
+    /// Without a request.
+    pub idle: Duration,
+    /// At the longest.
+    pub longest: Duration,
+}
+
+/// What came of signing in.
+#[derive(Debug)]
+pub enum SignedIn {
+    /// The client is in.
+    Session(Box<ApiSession>),
+    /// It is not; why is told to the operator alone.
+    Refused,
+    /// Not now: too many have failed from there.
+    Wait(Duration),
+}
+
+/// How old the note of the last use may be before it is renewed: no write for each request.
+const NOTE_EVERY: Duration = Duration::from_secs(15);
+
+impl Services {
+    /// Signs a client in, and begins the visit of its caller.
+    ///
+    /// # Errors
+    /// When the database fails, or hashes cannot be computed.
+    pub async fn sign_in(&self, who: SignIn<'_>) -> Result<SignedIn, ServiceError> {
+        let now = self.now();
+        let address = who.peer.address.to_canonical().to_string();
+        let subjects = self.sign_in_subjects(who.client, &address);
+        let (row, wait) = {
+            let mut tx = self.store().read().await?;
+            let row = api_client::find(&mut tx, who.client).await?;
+            (row, self.wait_before(&mut tx, &subjects, now).await?)
+        };
+        if let Some(wait) = wait {
+            return Ok(SignedIn::Wait(wait));
+        }
+        let problem = match self.problem_of(&who, row.as_ref()).await? {
+            Ok(client) => return self.let_in(who, client).await.map(SignedIn::Session),
+            Err(problem) => problem,
+        };
+        let mut tx = self.store().write().await?;
+        let mut watched = Watched::of(&mut tx, subjects).await?;
+        if let Ok(charged) = watched.begin(self, now) {
+            watched.failed(self, &charged, now);
+        }
+        watched.save(&mut tx).await?;
+        // A name that nobody has is whatever somebody typed, a password perhaps: it is not recorded.
+        let name = row.map_or_else(|| "unknown".to_owned(), |row| row.name);
+        tracing::warn!(api.client = name, client.address = %address, reason = problem, "a client of the API was refused");
+        let origin = record::client(&name, None, None);
+        let reason = problem.to_owned();
+        self.record(&mut tx, &origin, now, EventKind::ApiRefused { reason })
+            .await?;
+        for delay_seconds in watched.new_delays(self, now) {
+            self.record(&mut tx, &origin, now, EventKind::ApiLocked { delay_seconds })
+                .await?;
+        }
+        tx.commit().await?;
+        Ok(SignedIn::Refused)
+    }
+
+    /// The session of a token, for a request from `peer`.
+    ///
+    /// # Errors
+    /// [`ServiceError::NoVisit`] for every reason there is.
+    pub async fn resume(&self, token: &Secret, peer: &ApiPeer) -> Result<ApiSession, ServiceError> {
+        let now = self.now();
+        let hash = hash_of(token);
+        let (row, client) = {
+            let mut tx = self.store().read().await?;
+            let row = api_session::find(&mut tx, &hash, now)
+                .await?
+                .ok_or(ServiceError::NoVisit)?;
+            let client = api_client::find(&mut tx, &row.client)
+                .await?
+                .ok_or(ServiceError::NoVisit)?;
+            (row, client)
+        };
+        let is_idle = now.since(row.used) >= self.config().api_idle;
+        let client = ApiClient::try_from(client).map_err(|_| ServiceError::NoVisit)?;
+        if is_idle || client.revoked.is_some() || !stays(&row, &client, peer) {
+            return Err(ServiceError::NoVisit);
+        }
+        if now.since(row.used) >= NOTE_EVERY {
+            let mut tx = self.store().write().await?;
+            api_session::touch(&mut tx, &hash, now).await?;
+            tx.commit().await?;
+        }
+        Ok(ApiSession {
+            visit: self.visit_of_client(row.visit, row.client.as_str().into()),
+            client: row.client,
+            rights: client.rights,
+            language: row.language.and_then(|language| language.parse().ok()),
+            token: token.clone(),
+        })
+    }
+
+    /// How long sessions last.
+    #[must_use]
+    pub fn session_limits(&self) -> SessionLimits {
+        SessionLimits {
+            idle: self.config().api_idle,
+            longest: self.config().visit_lifetime,
+        }
+    }
+
+    /// What becomes of new passwords at the next sign-in, if nobody says otherwise.
+    #[must_use]
+    pub fn expiry(&self) -> Expiry {
+        self.config().expiry
+    }
+
+    /// Whether anybody may come from this address: what no client's list holds needs no hearing.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn api_networks(&self) -> Result<Vec<NetworkList>, ServiceError> {
+        let mut tx = self.store().read().await?;
+        let clients = api_client::all(&mut tx).await?.into_iter();
+        let open = clients.filter(|client| client.revoked.is_none());
+        Ok(open
+            .filter_map(|client| NetworkList::parse(client.networks.split_whitespace()).ok())
+            .collect())
+    }
+
+    /// Ends visits whose client has not been heard of for long. Returns how many.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn end_idle_sessions(&self) -> Result<usize, ServiceError> {
+        const AT_ONCE: u32 = 100;
+        let now = self.now();
+        let before = now.minus(self.config().api_idle);
+        let mut tx = self.store().write().await?;
+        let idle = api_session::idle(&mut tx, before, AT_ONCE).await?;
+        for (visit, client) in &idle {
+            let visit = self.visit_of_client(*visit, client.as_str().into());
+            visit.end_in(&mut tx, now).await?;
+        }
+        tx.commit().await?;
+        Ok(idle.len())
+    }
+
+    fn sign_in_subjects(&self, client: &str, address: &str) -> Vec<(SubjectKey, SubjectKind)> {
+        let peppers = self.peppers();
+        vec![
+            (SubjectKey::client(peppers, client, address), SubjectKind::Client),
+            (SubjectKey::address(peppers, address), SubjectKind::Address),
+        ]
+    }
+
+    async fn wait_before(
+        &self,
+        tx: &mut Transaction,
+        subjects: &[(SubjectKey, SubjectKind)],
+        now: Timestamp,
+    ) -> Result<Option<Duration>, ServiceError> {
+        let mut longest = None;
+        for (key, kind) in subjects {
+            let state = lockout::find(tx, key).await?;
+            if let Standing::Refused(refusal) = state.standing(now, self.lockout_config(*kind)) {
+                let wait = match refusal {
+                    Refusal::Delayed { left } => left,
+                    Refusal::Held => Duration::MAX,
+                };
+                longest = longest.max(Some(wait));
+            }
+        }
+        Ok(longest)
+    }
+
+    /// The client, or what is wrong. The password is looked at in any case, so that each takes as long.
+    async fn problem_of(
+        &self,
+        who: &SignIn<'_>,
+        row: Option<&ApiClientRow>,
+    ) -> Result<Result<ApiClient, &'static str>, ServiceError> {
+        let kept = row.and_then(|row| row.password.clone());
+        let password_is_right = match who.password {
+            Some(password) => self.is_password(who.client, kept.clone(), password).await?,
+            None => false,
+        };
+        let Some(client) = row.cloned().map(ApiClient::try_from) else {
+            return Ok(Err("no such client"));
+        };
+        let Ok(client) = client else {
+            return Ok(Err("its row cannot be read"));
+        };
+        let wants = client.certificate.as_deref();
+        let certificate_is_right = wants.is_some() && wants == who.peer.certificate.as_deref();
+        Ok(if client.revoked.is_some() {
+            Err("revoked")
+        } else if !client.networks.allows(who.peer.address) {
+            Err("network")
+        } else if wants.is_some() && !certificate_is_right {
+            Err("certificate")
+        } else if kept.is_some() && !password_is_right {
+            Err("password")
+        } else {
+            Ok(client)
+        })
+    }
+
+    async fn is_password(&self, client: &str, kept: Option<String>, password: &Secret) -> Result<bool, ServiceError> {
+        let (hasher, name, password) = (self.hasher().clone(), client.to_owned(), password.clone());
+        let kept = kept.map(ClientSecretHash::from_stored);
+        let compared = self
+            .0
+            .sign_ins
+            .run(move || hasher.is_client_secret(&name, kept.as_ref(), &password))
+            .await?;
+        Ok(compared.unwrap_or_else(|error| {
+            tracing::error!(%error, "the password of a client of the API cannot be compared with");
+            false
+        }))
+    }
+
+    /// Begins the visit and its session, in one transaction.
+    async fn let_in(&self, who: SignIn<'_>, client: ApiClient) -> Result<Box<ApiSession>, ServiceError> {
+        let now = self.now();
+        let token = self.new_token();
+        let arrival = Arrival {
+            session: self.draw(|rng| SessionId::generate(now, rng)),
+            door: Door::Api,
+            channel: Channel::Phone,
+            trunk: format!("api:{}", client.name),
+            caller: who.caller.map(str::to_owned),
+        };
+        let row = ApiSessionRow {
+            token_hash: hash_of(&token),
+            visit: arrival.session,
+            client: client.name.to_string(),
+            network: network_of(&client.networks, who.peer.address),
+            certificate: client.certificate.clone(),
+            language: who.language.as_ref().map(|tag| tag.as_str().to_owned()),
+            used: now,
+        };
+        let visit = self.visit_of_client(arrival.session, row.client.as_str().into());
+        let mut tx = self.store().write().await?;
+        visit::insert(&mut tx, &self.arrived(&arrival, Some(row.client.clone()), now)).await?;
+        api_session::insert(&mut tx, &row).await?;
+        let origin = visit.origin(None);
+        self.record(&mut tx, &origin, now, EventKind::ApiSignedIn {}).await?;
+        tx.commit().await?;
+        self.metrics().visits.add_one();
+        Ok(Box::new(ApiSession {
+            visit,
+            client: row.client,
+            rights: client.rights,
+            language: who.language,
+            token,
+        }))
+    }
+
+    /// 256 random bits in 43 characters that any form can carry.
+    fn new_token(&self) -> Secret {
+        let mut bytes = Zeroizing::new([0; 32]);
+        self.draw(|rng| rng.fill_bytes(&mut *bytes));
+        Secret::new(URL_SAFE_NO_PAD.encode(*bytes))
+    }
+}
+
+/// Whether a request comes from where the session was begun, and still may.
+fn stays(row: &ApiSessionRow, client: &ApiClient, peer: &ApiPeer) -> bool {
+    let same_network =
+        client.networks.allows(peer.address) && network_of(&client.networks, peer.address) == row.network;
+    let same_certificate = row.certificate.is_none() || row.certificate == peer.certificate;
+    // A certificate that was asked for since then is asked for now.
+    same_network && same_certificate && client.certificate == row.certificate
+}
+
+/// The network of a list that an address is in.
+fn network_of(networks: &NetworkList, address: IpAddr) -> String {
+    match networks.entry(address) {
+        Some(network) => network.to_string(),
+        None => "loopback".to_owned(),
+    }
+}
+
+/// A token has 256 random bits: no slow hash makes guessing it harder.
+fn hash_of(token: &Secret) -> String {
+    let hash = Sha256::digest(token.expose().as_bytes());
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+}

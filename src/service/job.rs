@@ -1,0 +1,502 @@
+//! Changes that are ordered with a key, and asked for later.
+//!
+//! ```text
+//!  order ──▶ job in the row of the visit ──▶ rules, history, intent ──▶ systems ──▶ outcomes
+//!    │              │                              │                                   │
+//!    │              │                              └─ refused: kept with the job;      │
+//!    └── waits so long, then "under way"              the same order may try again     │
+//!  the same order again, or the job's handle: what is known now ◀──────────────────────┘
+//! ```
+//!
+//! An outside IVR waits two seconds for an answer, a domain controller may take ten. So the order is carried out by a
+//! task of its own, and whoever ordered it asks again. The job is committed before anything else happens: whichever node
+//! the order comes to a second time, it is carried out once.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
+
+use super::handle::{Handle, HandleOf};
+use super::outcome::Outcome;
+use super::password::Proposal;
+use super::repeat::{IdempotencyKey, Keyed};
+use super::reset::NewReset;
+use super::systems::Chosen;
+use super::unlock::{NewUnlock, SortedOut};
+use super::visit::State;
+use super::{ServiceError, Visit};
+use crate::identity::evidence::Evidence;
+use crate::identity::ids::{AccountId, ResetId, UnlockId};
+use crate::integration::target::Expiry;
+use crate::secret::Secret;
+use crate::store::Transaction;
+use crate::store::account;
+use crate::store::reset::{self, ChangeId, Intent};
+use crate::time::Timestamp;
+
+/// What is to be set.
+#[derive(Debug)]
+pub enum NewPassword {
+    /// One that was proposed.
+    Proposed(Proposal),
+    /// One that somebody has chosen.
+    Chosen(Secret),
+}
+
+/// An order to set a password.
+#[derive(Debug)]
+pub struct ResetOrder {
+    /// On these accounts; without any, on all of the person.
+    pub accounts: Option<Vec<Handle>>,
+    /// This one.
+    pub password: NewPassword,
+    /// What becomes of it at the next sign-in.
+    pub expiry: Expiry,
+    /// The ticket under which it is ordered.
+    pub ticket: Option<String>,
+    /// The key under which it may be ordered again.
+    pub key: IdempotencyKey,
+}
+
+/// An order to clear locks.
+#[derive(Debug)]
+pub struct UnlockOrder {
+    /// On these accounts; without any, on all of the person.
+    pub accounts: Option<Vec<Handle>>,
+    /// The ticket under which it is ordered.
+    pub ticket: Option<String>,
+    /// The key under which it may be ordered again.
+    pub key: IdempotencyKey,
+}
+
+/// What is known of a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobReport {
+    /// Stands for it, in this visit.
+    pub handle: Handle,
+    /// Whether it is still carried out.
+    pub is_running: bool,
+    /// Account by account; empty while nothing was intended yet.
+    pub accounts: Vec<JobAccount>,
+}
+
+/// What is known of one account of a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobAccount {
+    /// Stands for it, in this visit.
+    pub handle: Handle,
+    /// The system.
+    pub system: String,
+    /// The account's name there.
+    pub name: String,
+    /// What came of it.
+    pub outcome: JobOutcome,
+    /// Whether it is known that the new password must be changed at the next sign-in there.
+    pub must_change: bool,
+}
+
+/// What came of a job on one account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobOutcome {
+    /// It is not known yet.
+    Pending,
+    /// There was no lock to clear.
+    NotLocked,
+    /// This.
+    Ended(Outcome),
+}
+
+impl JobOutcome {
+    /// A stable name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::NotLocked => "not_locked",
+            Self::Ended(outcome) => outcome.as_str(),
+        }
+    }
+
+    fn from_kept(text: &str) -> Self {
+        match text {
+            "not_locked" => Self::NotLocked,
+            text => Self::Ended(text.parse().unwrap_or(Outcome::Unknown)),
+        }
+    }
+}
+
+/// A job, as the row of its visit has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Job {
+    order: Keyed,
+    change: ChangeId,
+    begun_ms: i64,
+    /// Accounts of which the outcome was clear before anything was intended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    settled: Vec<(AccountId, String)>,
+    /// Why nothing was intended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ended: Option<Ended>,
+}
+
+/// An end without an intent; nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "why", rename_all = "snake_case")]
+enum Ended {
+    /// There was nothing to do.
+    Nothing,
+    UsedBefore,
+    Policy {
+        reasons: Vec<String>,
+    },
+    Busy,
+    NotVerified,
+    Failed,
+}
+
+/// More orders than any caller has reason to give in one visit.
+const MAX_JOBS: usize = 32;
+
+impl Visit {
+    /// Orders a new password, and waits so long for its end. The same order again finds the first one.
+    ///
+    /// # Errors
+    /// Nothing was changed: [`ServiceError::NotVerified`], [`ServiceError::UnknownHandle`],
+    /// [`ServiceError::ForeignProposal`], [`ServiceError::Policy`], [`ServiceError::UsedBefore`],
+    /// [`ServiceError::IdempotencyConflict`], [`ServiceError::Busy`].
+    pub async fn order_reset(
+        &self,
+        evidence: Evidence,
+        order: ResetOrder,
+        wait: Duration,
+    ) -> Result<JobReport, ServiceError> {
+        let keyed = self.keyed_reset(&order);
+        let ResetOrder {
+            accounts,
+            password,
+            expiry,
+            ticket,
+            key: _,
+        } = order;
+        let fresh = self.services.draw(|rng| ResetId::generate(self.services.now(), rng));
+        let fresh = ChangeId::Reset(fresh);
+        let check = |chosen: &[Chosen]| match &password {
+            NewPassword::Proposed(proposal) => proposal.check_for(evidence.id(), chosen),
+            NewPassword::Chosen(_) => Ok(()),
+        };
+        let begun = self
+            .begin_job(&evidence, &keyed, fresh, accounts.as_deref(), check)
+            .await?;
+        let (ChangeId::Reset(id), Some(chosen)) = begun else {
+            return self.found(begun.0).await;
+        };
+        let visit = self.clone();
+        let work = async move {
+            let proposal = match password {
+                NewPassword::Proposed(proposal) => proposal,
+                NewPassword::Chosen(secret) => visit.chosen_password(&evidence, &chosen, secret).await?,
+            };
+            let new = NewReset {
+                id,
+                key: Some(keyed.key),
+                ticket,
+                chosen,
+                expiry,
+            };
+            visit.set(&evidence, &proposal, new).await.map(drop)
+        };
+        self.carry_out_job(begun.0, work, wait).await
+    }
+
+    /// Orders locks to be cleared, and waits so long for the end. The same order again finds the first one.
+    ///
+    /// # Errors
+    /// Nothing was changed: [`ServiceError::NotVerified`], [`ServiceError::UnknownHandle`],
+    /// [`ServiceError::IdempotencyConflict`], [`ServiceError::Busy`].
+    pub async fn order_unlock(
+        &self,
+        evidence: Evidence,
+        order: UnlockOrder,
+        wait: Duration,
+    ) -> Result<JobReport, ServiceError> {
+        let UnlockOrder { accounts, ticket, key } = order;
+        let parts = self.parts_of(accounts.as_deref(), ticket.as_deref());
+        let keyed = self.order("unlock", &key, &parts);
+        let fresh = ChangeId::Unlock(self.services.draw(|rng| UnlockId::generate(self.services.now(), rng)));
+        let begun = self
+            .begin_job(&evidence, &keyed, fresh, accounts.as_deref(), |_| Ok(()))
+            .await?;
+        let (ChangeId::Unlock(id), Some(chosen)) = begun else {
+            return self.found(begun.0).await;
+        };
+        let visit = self.clone();
+        let work = async move {
+            let SortedOut {
+                locked,
+                unlocked,
+                unsupported,
+            } = visit.services.sort_out(chosen).await;
+            let settled = |chosen: &[Chosen], outcome: JobOutcome| {
+                let settled = chosen
+                    .iter()
+                    .map(|chosen| (chosen.account.id, outcome.as_str().to_owned()));
+                settled.collect::<Vec<_>>()
+            };
+            let mut clear = settled(&unlocked, JobOutcome::NotLocked);
+            clear.extend(settled(&unsupported, JobOutcome::Ended(Outcome::Unsupported)));
+            let ended = locked.is_empty().then_some(Ended::Nothing);
+            visit.note(ChangeId::Unlock(id), clear, ended).await?;
+            if locked.is_empty() {
+                return Ok(());
+            }
+            let new = NewUnlock {
+                id,
+                key: Some(keyed.key),
+                ticket,
+                chosen: locked,
+            };
+            visit.clear(&evidence, new).await.map(drop)
+        };
+        self.carry_out_job(begun.0, work, wait).await
+    }
+
+    /// What is known of a job of this visit. Needs no evidence: it tells what was ordered while there was some.
+    ///
+    /// # Errors
+    /// [`ServiceError::UnknownHandle`]; what the order has ended with, if it was refused.
+    pub async fn job(&self, handle: &Handle) -> Result<JobReport, ServiceError> {
+        let services = &self.services;
+        let mut tx = services.store().read().await?;
+        let state = self.look(&mut tx, services.now()).await?.state;
+        let found = state.jobs.iter().find(|job| self.job_handle(job.change) == *handle);
+        let job = found.ok_or(ServiceError::UnknownHandle { of: "job" })?;
+        self.job_report(&mut tx, job).await
+    }
+
+    /// What tells an order from others.
+    pub(super) fn keyed_reset(&self, order: &ResetOrder) -> Keyed {
+        let (kind, text) = match &order.password {
+            NewPassword::Proposed(proposal) => (b"proposed".as_slice(), proposal.name()),
+            NewPassword::Chosen(secret) => (b"chosen".as_slice(), secret.expose()),
+        };
+        let expiry: &[u8] = match order.expiry {
+            Expiry::AtNextSignIn => b"expires",
+            Expiry::Keep => b"stays",
+        };
+        let mut parts = vec![kind, text.as_bytes(), expiry];
+        parts.extend(self.parts_of(order.accounts.as_deref(), order.ticket.as_deref()));
+        self.order("reset", &order.key, &parts)
+    }
+
+    fn parts_of<'a>(&self, accounts: Option<&'a [Handle]>, ticket: Option<&'a str>) -> Vec<&'a [u8]> {
+        let ticket = ticket.unwrap_or_default().as_bytes();
+        let accounts = accounts.iter().copied().flatten();
+        std::iter::once(ticket)
+            .chain(accounts.map(|handle| handle.as_str().as_bytes()))
+            .collect()
+    }
+
+    fn order(&self, what: &str, key: &IdempotencyKey, parts: &[&[u8]]) -> Keyed {
+        let keyed = self.keyed(what, Some(key), parts);
+        keyed.expect("a request with a key is told by it")
+    }
+
+    /// Commits a job, and the accounts to begin with; without them if it is under way, or has ended with outcomes.
+    pub(super) async fn begin_job(
+        &self,
+        evidence: &Evidence,
+        keyed: &Keyed,
+        fresh: ChangeId,
+        named: Option<&[Handle]>,
+        check: impl FnOnce(&[Chosen]) -> Result<(), ServiceError>,
+    ) -> Result<(ChangeId, Option<Vec<Chosen>>), ServiceError> {
+        let services = &self.services;
+        let now = services.now();
+        let mut tx = services.store().write().await?;
+        let mut state = self.load(&mut tx, now).await?.state;
+        // An order of before is told also when its evidence is worth nothing any more: it may have used it up.
+        let earlier = earlier(&state, keyed)?;
+        if let Some(index) = earlier {
+            let job = &state.jobs[index];
+            let is_open = match reset::find(&mut tx, job.change).await? {
+                Some(_) => true,
+                None => job.ended == Some(Ended::Nothing) || job.ended.is_none() && self.may_be_under_way(job, now),
+            };
+            if is_open {
+                return Ok((job.change, None));
+            }
+        }
+        let authority = self.authorise(&mut tx, evidence, now).await?;
+        let chosen = self.chosen_by(&mut tx, authority, &state, named).await?;
+        check(&chosen)?;
+        let change = earlier.map_or(fresh, |index| state.jobs[index].change);
+        let job = Job {
+            order: keyed.clone(),
+            change,
+            begun_ms: now.as_millis(),
+            settled: Vec::new(),
+            ended: None,
+        };
+        match earlier {
+            Some(index) => state.jobs[index] = job,
+            None if state.jobs.len() >= MAX_JOBS => return Err(ServiceError::TooMany { what: "orders" }),
+            None => state.jobs.push(job),
+        }
+        self.save(&mut tx, &state).await?;
+        tx.commit().await?;
+        Ok((change, Some(chosen)))
+    }
+
+    /// Does the work in a task of its own, and waits so long for it.
+    async fn carry_out_job(
+        &self,
+        change: ChangeId,
+        work: impl Future<Output = Result<(), ServiceError>> + Send + 'static,
+        wait: Duration,
+    ) -> Result<JobReport, ServiceError> {
+        let visit = self.clone();
+        let carried = self.services.0.under_way.begin(change);
+        let task = self.services.0.tasks.spawn(async move {
+            let _carried = carried;
+            let done = work.await;
+            if let Err(error) = &done
+                && let Err(error) = visit.note(change, Vec::new(), Some(Ended::of(error))).await
+            {
+                tracing::warn!(change.id = %change, %error, "cannot note why a change was not begun");
+            }
+            done
+        });
+        // A task that is not done yet, or that panicked: the report tells what is known.
+        if let Ok(Ok(done)) = timeout(wait, task).await {
+            done?;
+        }
+        self.found(change).await
+    }
+
+    async fn found(&self, change: ChangeId) -> Result<JobReport, ServiceError> {
+        self.job(&self.job_handle(change)).await
+    }
+
+    /// Adds to a job what is known before anything is intended. A visit that is over needs no note.
+    async fn note(
+        &self,
+        change: ChangeId,
+        settled: Vec<(AccountId, String)>,
+        ended: Option<Ended>,
+    ) -> Result<(), ServiceError> {
+        let now = self.services.now();
+        let mut tx = self.services.store().write().await?;
+        let mut state = match self.load(&mut tx, now).await {
+            Err(ServiceError::NoVisit) => return Ok(()),
+            loaded => loaded?.state,
+        };
+        if let Some(job) = state.jobs.iter_mut().find(|job| job.change == change) {
+            job.settled.extend(settled);
+            job.ended = ended;
+            self.save(&mut tx, &state).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    async fn job_report(&self, tx: &mut Transaction, job: &Job) -> Result<JobReport, ServiceError> {
+        let intent = reset::find(tx, job.change).await?;
+        if intent.is_none() {
+            match &job.ended {
+                Some(Ended::Nothing) => {}
+                Some(ended) => return Err(ended.error()),
+                None if self.may_be_under_way(job, self.services.now()) => {}
+                // Its process died before anything was intended. The same order may be given again.
+                None => return Err(ServiceError::Busy),
+            }
+        }
+        let mut accounts = Vec::new();
+        for (id, outcome) in &job.settled {
+            if let Some(account) = account::find(tx, *id).await? {
+                accounts.push(JobAccount {
+                    handle: self.account_handle(*id),
+                    system: account.target,
+                    name: account.name,
+                    outcome: JobOutcome::from_kept(outcome),
+                    must_change: false,
+                });
+            }
+        }
+        if let Some(intent) = &intent {
+            accounts.extend(self.outcomes(tx, intent).await?);
+        }
+        Ok(JobReport {
+            handle: self.job_handle(job.change),
+            is_running: match intent {
+                Some(intent) => intent.closed.is_none(),
+                None => job.ended.is_none(),
+            },
+            accounts,
+        })
+    }
+
+    async fn outcomes(&self, tx: &mut Transaction, intent: &Intent) -> Result<Vec<JobAccount>, ServiceError> {
+        let items = reset::items(tx, intent.id).await?;
+        let accounts = items.into_iter().map(|item| JobAccount {
+            handle: self.account_handle(item.account_id),
+            outcome: item
+                .result
+                .map_or(JobOutcome::Pending, |text| JobOutcome::from_kept(&text)),
+            must_change: item.expired.unwrap_or(false),
+            system: item.target,
+            name: item.account,
+        });
+        Ok(accounts.collect())
+    }
+
+    /// Whether somebody may be about to intend it: this process knows, of another one its time tells.
+    fn may_be_under_way(&self, job: &Job, now: Timestamp) -> bool {
+        let services = &self.services;
+        let begun = Timestamp::from_millis(job.begun_ms);
+        services.0.under_way.contains(job.change) || now < begun.plus(services.config().limits.lease())
+    }
+
+    fn job_handle(&self, change: ChangeId) -> Handle {
+        self.handle(HandleOf::Job, change.as_uuid())
+    }
+}
+
+/// The place of the job that this order has begun before.
+fn earlier(state: &State, keyed: &Keyed) -> Result<Option<usize>, ServiceError> {
+    for (index, job) in state.jobs.iter().enumerate() {
+        if job.order.is_repeated_by(keyed)? {
+            return Ok(Some(index));
+        }
+    }
+    Ok(None)
+}
+
+impl Ended {
+    fn of(error: &ServiceError) -> Self {
+        match error {
+            ServiceError::UsedBefore => Self::UsedBefore,
+            ServiceError::Policy { reasons } => Self::Policy {
+                reasons: reasons.clone(),
+            },
+            ServiceError::NotVerified | ServiceError::NoVisit => Self::NotVerified,
+            error if error.is_transient() => Self::Busy,
+            error => {
+                tracing::error!(%error, "a change that was ordered could not be begun");
+                Self::Failed
+            }
+        }
+    }
+
+    /// What it was.
+    fn error(&self) -> ServiceError {
+        match self {
+            Self::UsedBefore => ServiceError::UsedBefore,
+            Self::Policy { reasons } => ServiceError::Policy {
+                reasons: reasons.clone(),
+            },
+            Self::NotVerified => ServiceError::NotVerified,
+            Self::Nothing | Self::Busy => ServiceError::Busy,
+            Self::Failed => ServiceError::Failed,
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! Orders that are given again, that take long, and that come to nothing.
+
+use super::*;
+use crate::identity::ids::ResetId;
+use crate::integration::target::Expiry;
+use crate::integration::target::faulty::Fault;
+use crate::store::reset::ChangeId;
+
+const AT_ONCE: Duration = Duration::ZERO;
+
+struct Ready {
+    house: House,
+    session: ApiSession,
+}
+
+impl Ready {
+    async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let house = House::with(change).await;
+        add_client(&house.services, "ivr").await;
+        let session = session(&house.services).await;
+        verify(&session.visit, "1001").await;
+        Self { house, session }
+    }
+
+    async fn evidence(&self) -> Evidence {
+        self.session.visit.evidence().await.unwrap()
+    }
+
+    async fn proposal(&self) -> Proposal {
+        kept(&self.session, &self.evidence().await).await
+    }
+
+    async fn reopened(&self, proposal: &Proposal) -> NewPassword {
+        let handle = Handle::parse(proposal.name()).unwrap();
+        NewPassword::Proposed(
+            self.session
+                .visit
+                .kept_proposal(&handle, &self.session.token)
+                .await
+                .unwrap(),
+        )
+    }
+
+    async fn reset(&self, order: ResetOrder, wait: Duration) -> Result<JobReport, ServiceError> {
+        self.session.visit.order_reset(self.evidence().await, order, wait).await
+    }
+
+    /// What comes of a job in the end.
+    async fn end_of(&self, handle: &Handle) -> Result<JobReport, ServiceError> {
+        loop {
+            let report = self.session.visit.job(handle).await?;
+            if !report.is_running {
+                return Ok(report);
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_order_that_takes_long_is_a_job() {
+    let ready = Ready::with(|_| {}).await;
+    let proposal = ready.proposal().await;
+    let first = order(ready.reopened(&proposal).await, "k");
+    let report = ready.reset(first, AT_ONCE).await.unwrap();
+    assert!(report.is_running);
+    // The same order again finds it, whatever it brings.
+    let again = order(ready.reopened(&proposal).await, "k");
+    assert_eq!(ready.reset(again, AT_ONCE).await.unwrap().handle, report.handle);
+    let end = ready.end_of(&report.handle).await.unwrap();
+    assert_eq!(told(&end), [("Mail", "done"), ("Payroll", "done")]);
+    let again = order(ready.reopened(&proposal).await, "k");
+    assert_eq!(ready.reset(again, PATIENTLY).await.unwrap(), end);
+    assert_eq!(ready.house.mail.resets(), 1);
+    // The key is used up.
+    let other = ready.proposal().await;
+    let conflict = order(ready.reopened(&other).await, "k");
+    assert!(matches!(
+        ready.reset(conflict, PATIENTLY).await,
+        Err(ServiceError::IdempotencyConflict)
+    ));
+}
+
+#[tokio::test]
+async fn the_same_order_at_two_nodes_at_once_is_carried_out_once() {
+    let ready = Ready::with(|_| {}).await;
+    let other = ready
+        .house
+        .another(Config {
+            node: "other".to_owned(),
+            ..config()
+        })
+        .await;
+    let there = again(&other, &ready.session).await;
+    let proposal = ready.proposal().await;
+    let (here, elsewhere) = (
+        order(ready.reopened(&proposal).await, "k"),
+        order(ready.reopened(&proposal).await, "k"),
+    );
+    let evidence = (ready.evidence().await, there.visit.evidence().await.unwrap());
+    let (one, two) = tokio::join!(
+        ready.session.visit.order_reset(evidence.0, here, PATIENTLY),
+        there.visit.order_reset(evidence.1, elsewhere, PATIENTLY),
+    );
+    let (one, two) = (one.unwrap(), two.unwrap());
+    assert_eq!(one.handle, two.handle);
+    let end = ready.end_of(&one.handle).await.unwrap();
+    assert_eq!(told(&end), [("Mail", "done"), ("Payroll", "done")]);
+    assert_eq!((ready.house.mail.resets(), ready.house.payroll.resets()), (1, 1));
+}
+
+#[tokio::test]
+async fn some_accounts_alone_and_a_password_that_was_made_for_more() {
+    let ready = Ready::with(|_| {}).await;
+    let proposal = ready.proposal().await;
+    let evidence = ready.evidence().await;
+    let accounts = ready.session.visit.accounts(&evidence, PATIENTLY).await.unwrap();
+    assert!(accounts.iter().all(|account| account.state.is_some()), "{accounts:?}");
+    let mail = accounts.iter().find(|account| account.system == "Mail").unwrap();
+    let one = ResetOrder {
+        accounts: Some(vec![mail.handle.clone()]),
+        ..order(ready.reopened(&proposal).await, "k")
+    };
+    let report = ready.reset(one, PATIENTLY).await.unwrap();
+    assert_eq!(told(&report), [("Mail", "done")]);
+    assert_eq!(report.accounts[0].handle, mail.handle);
+    assert_eq!(ready.house.payroll.password("ada"), "old");
+    for accounts in [vec![], vec![Handle::parse(&"0".repeat(32)).unwrap()]] {
+        let none = ResetOrder {
+            accounts: Some(accounts),
+            ..order(ready.reopened(&proposal).await, "k2")
+        };
+        assert!(matches!(
+            ready.reset(none, PATIENTLY).await,
+            Err(ServiceError::NoAccounts | ServiceError::UnknownHandle { of: "account" })
+        ));
+    }
+}
+
+#[tokio::test]
+async fn a_chosen_password_must_be_good_and_new() {
+    let ready = Ready::with(|config| config.policy.history = 5).await;
+    let choose = |text: &str| NewPassword::Chosen(Secret::new(text.to_owned()));
+    let refused = ready.reset(order(choose("short"), "k1"), PATIENTLY).await;
+    let Err(ServiceError::Policy { reasons }) = refused else {
+        panic!("{refused:?}");
+    };
+    assert!(reasons.len() >= 2, "{reasons:?}");
+    assert!(reasons.iter().all(|reason| !reason.contains("short ")), "{reasons:?}");
+    // Whoever asks for the job later hears the same.
+    let refused = ready.reset(order(choose("short"), "k1"), AT_ONCE).await;
+    match refused {
+        Err(ServiceError::Policy { .. }) => {}
+        Ok(report) => assert!(matches!(
+            ready.end_of(&report.handle).await,
+            Err(ServiceError::Policy { .. })
+        )),
+        other => panic!("{other:?}"),
+    }
+    let good = ready
+        .reset(order(choose("Tr4velling-lamp"), "k2"), PATIENTLY)
+        .await
+        .unwrap();
+    assert_eq!(told(&good), [("Mail", "done"), ("Payroll", "done")]);
+    assert_eq!(ready.house.mail.password("ada"), "Tr4velling-lamp");
+    let again = ready.reset(order(choose("Tr4velling-lamp"), "k3"), PATIENTLY).await;
+    assert!(matches!(again, Err(ServiceError::UsedBefore)), "{again:?}");
+    // Nothing was changed, so the key may be used for the same order again; it is refused again.
+    let again = ready.reset(order(choose("Tr4velling-lamp"), "k3"), PATIENTLY).await;
+    assert!(matches!(again, Err(ServiceError::UsedBefore)), "{again:?}");
+}
+
+#[tokio::test]
+async fn expiry_and_ticket_are_those_of_the_order() {
+    let ready = Ready::with(|_| {}).await;
+    let house = &ready.house;
+    let mail = house.mail.clone().with_expiry();
+    let targets: Vec<Arc<dyn Target>> = vec![Arc::new(mail.clone())];
+    let services = open(&house.folder, house.clock.clone(), config(), targets).await;
+    let session = again(&services, &ready.session).await;
+    for (expiry, expires) in [(Expiry::Keep, false), (Expiry::AtNextSignIn, true)] {
+        let evidence = session.visit.evidence().await.unwrap();
+        let order = ResetOrder {
+            expiry,
+            ticket: Some("INC0042".to_owned()),
+            ..order(
+                NewPassword::Proposed(kept(&session, &evidence).await),
+                &format!("{expires}"),
+            )
+        };
+        let report = session.visit.order_reset(evidence, order, PATIENTLY).await.unwrap();
+        assert_eq!(told(&report), [("Mail", "done")]);
+        assert_eq!(
+            (mail.is_expired("ada"), report.accounts[0].must_change),
+            (expires, expires)
+        );
+    }
+    let events = ready.house.events().await;
+    assert!(events.iter().any(|event| matches!(
+        &event.kind,
+        crate::identity::event::EventKind::ResetIntended { ticket: Some(ticket), .. } if ticket == "INC0042"
+    )));
+}
+
+#[tokio::test]
+async fn locks_are_cleared_once_and_each_account_tells() {
+    let ready = Ready::with(|_| {}).await;
+    ready.house.mail.put("ada", "old", true);
+    let unlock = async |text: &str, wait| {
+        let order = UnlockOrder {
+            accounts: None,
+            ticket: None,
+            key: key(text),
+        };
+        ready
+            .session
+            .visit
+            .order_unlock(ready.evidence().await, order, wait)
+            .await
+            .unwrap()
+    };
+    let report = unlock("u1", PATIENTLY).await;
+    assert!(!report.is_running);
+    let mut outcomes = told(&report);
+    outcomes.sort_unstable();
+    assert_eq!(outcomes, [("Mail", "done"), ("Payroll", "not_locked")]);
+    assert_eq!(unlock("u1", PATIENTLY).await, report);
+    let nothing = unlock("u2", PATIENTLY).await;
+    assert!(!nothing.is_running);
+    assert!(told(&nothing).iter().all(|(_, outcome)| *outcome == "not_locked"));
+    assert_eq!(unlock("u2", PATIENTLY).await, nothing);
+}
+
+#[tokio::test]
+async fn an_order_goes_on_when_the_session_is_over() {
+    let ready = Ready::with(|_| {}).await;
+    ready.house.mail.fail_resets("ada", [Fault::HangAfterEffect]);
+    let proposal = ready.proposal().await;
+    let first = order(ready.reopened(&proposal).await, "k");
+    let report = ready.reset(first, Duration::from_millis(30)).await.unwrap();
+    ready.session.visit.end().await.unwrap();
+    assert!(matches!(
+        ready.session.visit.job(&report.handle).await,
+        Err(ServiceError::NoVisit)
+    ));
+    ready.house.services.drain().await;
+    let names = ready.house.event_names().await;
+    assert_eq!(
+        names.iter().filter(|name| **name == "ET_ADMIN_RESET_SUCCESS").count(),
+        2
+    );
+}
+
+#[tokio::test]
+async fn an_order_whose_process_died_before_it_began_may_be_given_again() {
+    let ready = Ready::with(|_| {}).await;
+    let proposal = ready.proposal().await;
+    // A process that has committed the job and nothing else.
+    let visit = &ready.session.visit;
+    let keyed = visit.keyed_reset(&order(ready.reopened(&proposal).await, "k"));
+    let fresh = ready.house.services.draw(|rng| ResetId::generate(START, rng));
+    let evidence = ready.evidence().await;
+    let begun = visit.begin_job(&evidence, &keyed, ChangeId::Reset(fresh), None, |_| Ok(()));
+    assert!(begun.await.unwrap().1.is_some());
+    let report = ready
+        .reset(order(ready.reopened(&proposal).await, "k"), PATIENTLY)
+        .await
+        .unwrap();
+    assert!(report.is_running && report.accounts.is_empty());
+    // While it may still be under way elsewhere, it is; then it is not.
+    assert!(ready.session.visit.job(&report.handle).await.unwrap().is_running);
+    let lease = ready.house.services.config().limits.lease();
+    ready.house.clock.advance(lease);
+    assert!(matches!(
+        ready.session.visit.job(&report.handle).await,
+        Err(ServiceError::Busy)
+    ));
+    let again = order(ready.reopened(&proposal).await, "k");
+    let again = ready.reset(again, PATIENTLY).await.unwrap();
+    assert_eq!(again.handle, report.handle);
+    assert_eq!(told(&again), [("Mail", "done"), ("Payroll", "done")]);
+}
