@@ -1,26 +1,6 @@
 //! Counters for whoever exports them. Plain numbers: no name, no label and no identifier of a person is here.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-/// A number that only grows while the process runs.
-#[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
-
-impl Counter {
-    pub(super) fn add_one(&self) {
-        self.add(1);
-    }
-
-    pub(super) fn add(&self, count: usize) {
-        self.0.fetch_add(count as u64, Ordering::Relaxed);
-    }
-
-    /// The number now.
-    #[must_use]
-    pub fn count(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
+use crate::counter::Counter;
 
 /// What the services have done since the process started.
 #[derive(Debug, Default)]

@@ -82,7 +82,7 @@ pub use handle::Handle;
 pub use identify::Identified;
 pub use import::{ImportReport, Mistake, Progress as ImportProgress};
 pub use job::{JobAccount, JobOutcome, JobReport, NewPassword, ResetOrder, UnlockOrder};
-pub use metrics::{Counter, Metrics};
+pub use metrics::Metrics;
 pub use outbox::{LogSink, OutboxLimits, Sent, Sink, SinkError};
 pub use outcome::{Outcome, ParseOutcomeError, Proof, Summary};
 pub use password::{Proposal, Proposed, ReadBack};

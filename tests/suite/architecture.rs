@@ -12,6 +12,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("time", 0),
     ("telemetry", 0),
     ("checked_toml", 1),
+    ("counter", 1),
     ("digit", 1),
     ("key_file", 1),
     ("network_list", 1),
