@@ -1,5 +1,19 @@
-//! Doors over HTTP. Now: the loopback port for operators ([`admin`]); the API for outside IVRs comes beside it.
+//! Doors over HTTP.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`admin`] | the loopback port for operators |
+//! | [`calls`] | the calls of the web API, apart from how they are written |
+//! | [`json`] | the calls as JSON, with their description |
+//! | [`limiter`] | how often an address and a client may ask |
+//! | [`log`] | the access log of the API, and what is counted |
+//! | [`problem`] | what went wrong, as a body |
+//! | [`server`] | HTTPS, for whatever router is given |
 
 pub mod admin;
+pub mod calls;
+pub mod json;
+pub mod limiter;
+pub mod log;
 pub mod problem;
 pub mod server;

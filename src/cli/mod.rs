@@ -6,6 +6,7 @@
     reason = "comments of arguments are help for a terminal, where brackets are not links"
 )]
 
+mod api;
 mod audit;
 mod call;
 mod call_records;
@@ -72,6 +73,9 @@ enum Command {
     Sync(sync::Args),
     Target(target::Args),
     Keys(keys::Args),
+    /// Users of the web API, and its description.
+    #[command(subcommand)]
+    Api(api::Command),
     /// Verify the audit log.
     #[command(subcommand)]
     Audit(audit::Command),
@@ -137,6 +141,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Sync(args) => sync::run(&args),
         Command::Target(args) => target::run(&args),
         Command::Keys(args) => keys::run(&args),
+        Command::Api(command) => api::run(&command),
         Command::Audit(command) => audit::run(&command),
         Command::Completion(args) => completion::completion(&args),
         Command::Man(args) => completion::man(&args),

@@ -42,6 +42,8 @@ pub(super) fn read(root: &mut Table<'_, '_>, path: &dyn Fn(PathBuf) -> PathBuf) 
     for (key, rules) in [
         ("users", &mut config.lockout.users),
         ("callers", &mut config.lockout.callers),
+        ("clients", &mut config.lockout.clients),
+        ("addresses", &mut config.lockout.addresses),
     ] {
         let mut table = lockout.table(key);
         lockout_rules(&mut table, rules);

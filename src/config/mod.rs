@@ -4,6 +4,7 @@
 //! folder of the file. Nothing here is a global, and nothing else reads the environment. All keys with their defaults
 //! are in `docs/CONFIGURATION.md`.
 
+mod api;
 mod database;
 pub mod edit;
 mod identity;
@@ -16,6 +17,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use api::ApiSection;
 pub use database::DatabaseSection;
 pub use sources::{SourceConfig, SourcePlace};
 pub use targets::{TargetConfig, TargetKind};
@@ -64,6 +66,8 @@ pub struct Config {
     pub sources: Vec<SourceConfig>,
     /// Where the keys come from that credentials of targets are sealed with.
     pub keys: KeysSection,
+    /// The web API, if there is one.
+    pub api: Option<ApiSection>,
     /// The operators' port; loopback only.
     pub admin: SocketAddr,
     /// Logs.
@@ -179,7 +183,8 @@ fn parse(file: &Path, text: &str, mistakes: &Mistakes) -> Config {
     let mut speech = root.table("speech");
     let (speech_config, language) = speech_section(&mut speech, &data, &path);
     speech.finish();
-    let (services, passwords) = identity::read(&mut root, &path);
+    let (mut services, passwords) = identity::read(&mut root, &path);
+    let api = api::read(&mut root, &mut services, &path);
     let questions = questions::read(&mut root);
     let targets = targets::read(&mut root, &path);
     let sources = sources::read(&mut root, &targets, &questions, &path);
@@ -214,6 +219,7 @@ fn parse(file: &Path, text: &str, mistakes: &Mistakes) -> Config {
         targets,
         sources,
         keys: keys_section,
+        api,
         admin: admin_address,
         log: log_config,
     }
@@ -340,7 +346,8 @@ mod tests {
     }
 
     /// Has what must be there for every key to be asked for.
-    const EVERY_SECTION: &str = "data = 'var'\n[database]\nurl = 'postgres://a@b/c'\n[sip]\nlisten = []\n[lockout.trunks]\n[[question]]\ntext = 'Q'\n\
+    const EVERY_SECTION: &str = "data = 'var'\n[database]\nurl = 'postgres://a@b/c'\n[sip]\nlisten = []\n[lockout.trunks]\n\
+                                 [api]\nlisten = '127.0.0.1:8443'\ncertificate = 'a.pem'\nkey = 'b.pem'\n[[question]]\ntext = 'Q'\n\
                                  answer = 'digits 4-4'\n[[target]]\nname = 'directory'\nkind = 'embedded'\n\
                                  [[target]]\nname = 'corp'\nkind = 'active_directory'\nurls = ['ldaps://dc1']\nbind = 'svc'\nbase = 'dc=x'\n\
                                  [[target.near]]\nattribute = 'l'\nvalue = 'Munich'\nurls = ['ldaps://dc2']\n\

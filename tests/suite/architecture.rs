@@ -57,6 +57,7 @@ const STOPS_AT: &[(&str, &[&str])] = &[
     ("sdp_types", &["telephony::sdp"]),
     ("sqlx", &["store", "integration::target"]),
     ("axum", &["api"]),
+    ("utoipa", &["api"]),
     ("ldap3", &["integration::target", "integration::source"]),
     ("reqwest", &["integration::target"]),
     ("ring", &["integration::target"]),

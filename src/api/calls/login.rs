@@ -1,0 +1,81 @@
+//! `Login`: an API user begins a session for one caller.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::types::{CallerNumber, ClientName, Language, Password, SecretText};
+use super::{Call, Calls, Fault, FaultKind, Who};
+use crate::service::{SignIn, SignedIn};
+
+/// The call.
+pub struct Login;
+
+/// Who signs in, for whom.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = LoginRequest)]
+pub struct Request {
+    /// The API user.
+    user: ClientName,
+    /// Its password. Not needed where the client certificate is proof enough.
+    password: Option<Password>,
+    /// The caller's telephone number, if it is known.
+    caller: Option<CallerNumber>,
+    /// The language to speak with the caller.
+    language: Option<Language>,
+}
+
+/// A session.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = LoginResponse)]
+pub struct Response {
+    /// Proves that a request belongs to this session: keep it secret, and show it with every other call. It works from the
+    /// network of this sign-in alone, and once only: after Logout, or after its time, it is worth nothing.
+    #[schema(inline)]
+    session_id: SecretText,
+    /// After how many seconds without a call it ends.
+    idle_seconds: u64,
+    /// After how many seconds it ends in any case.
+    expires_in_seconds: u64,
+    /// The language that is spoken.
+    language: String,
+}
+
+impl Call for Login {
+    const NAME: &'static str = "Login";
+    const SUMMARY: &'static str = "Begins a session for one caller";
+    const DESCRIPTION: &'static str = "Signs an API user in. One session is one caller: log in anew for the next one. \
+        Wrong names, passwords, certificates and networks are answered alike. After ten failures of a name from one address, \
+        or thirty of an address, it must wait.";
+    const IN_SESSION: bool = false;
+    const FAULTS: &'static [FaultKind] = &[FaultKind::SignInRefused, FaultKind::TooManyTries];
+    type Request = Request;
+    type Response = Response;
+
+    async fn run(calls: &Calls, who: Who, request: Request) -> Result<Response, Fault> {
+        let services = calls.services();
+        let sign_in = SignIn {
+            client: &request.user.0,
+            password: request.password.as_ref().map(|password| &password.0),
+            peer: &who.peer,
+            caller: request.caller.as_ref().map(|number| number.0.as_str()),
+            language: request.language.map(|language| language.0),
+        };
+        match services.sign_in(sign_in).await? {
+            SignedIn::Refused => Err(Fault::new(FaultKind::SignInRefused)),
+            SignedIn::Wait(wait) => Err(Fault::wait(FaultKind::TooManyTries, wait)),
+            SignedIn::Session(session) => {
+                let _ = who.client.set(session.client.clone());
+                let speaker = calls.speaker(session.language.as_ref())?;
+                let limits = services.session_limits();
+                Ok(Response {
+                    session_id: SecretText(session.token),
+                    idle_seconds: limits.idle.as_secs(),
+                    expires_in_seconds: limits.longest.as_secs(),
+                    language: speaker.language().as_str().to_owned(),
+                })
+            }
+        }
+    }
+}

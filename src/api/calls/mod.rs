@@ -1,0 +1,245 @@
+//! The calls of the web API, apart from how they are written on the wire: JSON, SOAP and the adapters hand a request in and
+//! get a response or a [`Fault`] out.
+//!
+//! ```text
+//!  Login ─▶ UserIVRList ─▶ UserQuestionsGet ⇄ UserAnswersValidate ─┬▶ UserAccountList, UserAccountsUnlock
+//!                                                                  ├▶ PasswordRandomGet (again and again)
+//!  Logout ◀── JobGet ◀─────────────────────────────────────────────┴▶ UserPasswordSync
+//! ```
+//!
+//! A call decides nothing: who may do what is checked in `service`, on the evidence of the session, with every request.
+//! Each is bounded: it answers within [`Settings::limit`], whatever stands behind it.
+
+mod audio;
+pub mod fault;
+pub mod types;
+
+pub mod job_get;
+pub mod login;
+pub mod logout;
+pub mod password_random_get;
+pub mod user_account_list;
+pub mod user_accounts_unlock;
+pub mod user_answers_validate;
+pub mod user_ivr_list;
+pub mod user_password_sync;
+pub mod user_questions_get;
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
+use utoipa::ToSchema;
+
+pub use fault::{Fault, FaultKind};
+
+use super::limiter::Limiter;
+use crate::call::Labels;
+use crate::identity::user::LanguageTag;
+use crate::secret::Secret;
+use crate::service::{ApiPeer, ApiSession, Services};
+use crate::speech::{Language, Speaker, Speech};
+use crate::time::monotonic;
+
+/// What the calls are told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How long a call may take before the client is told to try again. Just under two seconds: outside IVRs wait no
+    /// longer.
+    pub limit: Duration,
+    /// How long a change is waited for before it is told as a job.
+    pub wait: Duration,
+    /// Calls that are carried out at once. 32: more would only queue for the database, and telephone calls with them.
+    pub at_once: usize,
+    /// Whether people who share their digits are told by name; otherwise by their place in the list.
+    pub names: bool,
+    /// The language of callers of whom nothing else is known.
+    pub language: Language,
+}
+
+impl Settings {
+    /// The defaults, with this language.
+    #[must_use]
+    pub fn new(language: Language) -> Self {
+        Self {
+            limit: Duration::from_millis(1_900),
+            wait: Duration::from_millis(1_400),
+            at_once: 32,
+            names: false,
+            language,
+        }
+    }
+}
+
+/// The calls; cheap to clone.
+#[derive(Clone)]
+pub struct Calls(Arc<Inner>);
+
+struct Inner {
+    services: Services,
+    speech: Speech,
+    labels: Labels,
+    settings: Settings,
+    limiter: Limiter,
+    permits: Semaphore,
+    tasks: TaskTracker,
+    /// Where calls run, whoever asks for them.
+    runtime: Handle,
+}
+
+/// Whose request it is, as the way in has found out.
+#[derive(Clone, Debug)]
+pub struct Who {
+    /// Where it comes from.
+    pub peer: ApiPeer,
+    /// The session that it says it belongs to.
+    pub token: Option<Secret>,
+    /// The client, as soon as it has proved to be one; for the log.
+    pub client: Arc<OnceLock<String>>,
+}
+
+/// A call.
+pub trait Call: Send + Sized + 'static {
+    /// Its name, the same in every form of the API.
+    const NAME: &'static str;
+    /// What it does, in a line.
+    const SUMMARY: &'static str;
+    /// What it does, its order among the others, its limits.
+    const DESCRIPTION: &'static str;
+    /// Whether it belongs to a session.
+    const IN_SESSION: bool = true;
+    /// Faults of its own, beside [`COMMON_FAULTS`].
+    const FAULTS: &'static [FaultKind];
+    /// What it takes.
+    type Request: DeserializeOwned + ToSchema + Send + 'static;
+    /// What it gives.
+    type Response: Serialize + ToSchema + Send + 'static;
+
+    /// Carries it out.
+    fn run(
+        calls: &Calls,
+        who: Who,
+        request: Self::Request,
+    ) -> impl Future<Output = Result<Self::Response, Fault>> + Send;
+}
+
+/// Faults that any call may end with.
+pub const COMMON_FAULTS: &[FaultKind] = &[
+    FaultKind::InvalidRequest,
+    FaultKind::BodyTooLarge,
+    FaultKind::UnsupportedMediaType,
+    FaultKind::TooManyRequests,
+    FaultKind::Busy,
+    FaultKind::Internal,
+];
+
+/// Runs the same code for every call, in the order in which they are made: what lists, routes or describes them.
+#[macro_export]
+macro_rules! for_each_call {
+    ($each:ident) => {
+        $each!($crate::api::calls::login::Login);
+        $each!($crate::api::calls::user_ivr_list::UserIvrList);
+        $each!($crate::api::calls::user_questions_get::UserQuestionsGet);
+        $each!($crate::api::calls::user_answers_validate::UserAnswersValidate);
+        $each!($crate::api::calls::user_account_list::UserAccountList);
+        $each!($crate::api::calls::user_accounts_unlock::UserAccountsUnlock);
+        $each!($crate::api::calls::password_random_get::PasswordRandomGet);
+        $each!($crate::api::calls::user_password_sync::UserPasswordSync);
+        $each!($crate::api::calls::job_get::JobGet);
+        $each!($crate::api::calls::logout::Logout);
+    };
+}
+
+impl Calls {
+    /// Calls to these services, that speak with these prompts. They run on the runtime that this is called on.
+    #[must_use]
+    pub fn new(services: Services, speech: Speech, labels: Labels, limiter: Limiter, settings: Settings) -> Self {
+        Self(Arc::new(Inner {
+            services,
+            speech,
+            labels,
+            permits: Semaphore::new(settings.at_once),
+            settings,
+            limiter,
+            tasks: TaskTracker::new(),
+            runtime: Handle::current(),
+        }))
+    }
+
+    /// Carries out a call, and answers within the limit: what takes longer goes on, and is told to whoever asks again with
+    /// the same idempotency key. A client that stops waiting stops nothing.
+    ///
+    /// # Errors
+    /// What the call ends with; [`FaultKind::Busy`] when there is no answer yet.
+    pub async fn carry_out<C: Call>(&self, who: Who, request: C::Request) -> Result<C::Response, Fault> {
+        if !self.0.limiter.admit_address(who.peer.address, monotonic()) {
+            return Err(Fault::wait(FaultKind::TooManyRequests, Duration::from_secs(1)));
+        }
+        let calls = self.clone();
+        let work = async move {
+            let turn = timeout(calls.0.settings.limit, calls.0.permits.acquire()).await;
+            let Ok(Ok(_permit)) = turn else {
+                return Err(Fault::new(FaultKind::Busy));
+            };
+            C::run(&calls, who, request).await
+        };
+        let task = self.0.tasks.spawn_on(work, &self.0.runtime);
+        match timeout(self.0.settings.limit, task).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => {
+                tracing::error!(call = C::NAME, %error, "a call of the API has failed");
+                Err(Fault::new(FaultKind::Internal))
+            }
+            Err(_) => Err(Fault::new(FaultKind::Busy)),
+        }
+    }
+
+    /// Waits until every call that was begun is done. The way in must be closed before.
+    pub async fn drain(&self) {
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+    }
+
+    fn services(&self) -> &Services {
+        &self.0.services
+    }
+
+    fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    fn labels(&self) -> &Labels {
+        &self.0.labels
+    }
+
+    /// The session that a request belongs to.
+    async fn session(&self, who: &Who) -> Result<ApiSession, Fault> {
+        let token = who.token.as_ref().ok_or(Fault::new(FaultKind::NoSession))?;
+        let session = self.services().resume(token, &who.peer).await?;
+        let _ = who.client.set(session.client.clone());
+        if !self.0.limiter.admit_client(&session.client, monotonic()) {
+            return Err(Fault::wait(FaultKind::TooManyRequests, Duration::from_secs(1)));
+        }
+        Ok(session)
+    }
+
+    /// The language of a session, as far as it is spoken here.
+    fn speaker(&self, wish: Option<&LanguageTag>) -> Result<Speaker, Fault> {
+        let wish = wish.and_then(|tag| tag.as_str().parse().ok());
+        let language = wish.as_ref().unwrap_or(&self.settings().language);
+        let speaker = self
+            .0
+            .speech
+            .speaker(language)
+            .or_else(|_| self.0.speech.speaker(&self.settings().language));
+        speaker.map_err(|error| {
+            tracing::error!(%error, "the API has no language to speak");
+            Fault::new(FaultKind::Internal)
+        })
+    }
+}

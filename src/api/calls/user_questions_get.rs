@@ -1,0 +1,113 @@
+//! `UserQuestionsGet`: what to ask the caller.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
+use utoipa::ToSchema;
+
+use super::audio::encoded;
+use super::types::{AudioFormat, Handle, SecretText};
+use super::{Call, Calls, Fault, FaultKind, Who};
+use crate::identity::question::Question;
+use crate::service::RoundAsked;
+use crate::speech::Speaker;
+
+/// The call.
+pub struct UserQuestionsGet;
+
+/// Who is to be asked.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = UserQuestionsGetRequest)]
+pub struct Request {
+    /// One of the entries of UserIVRList.
+    user: Handle,
+    /// Whether the questions are wanted as sound too.
+    #[serde(default)]
+    audio: AudioFormat,
+}
+
+/// What to ask.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = UserQuestionsGetResponse)]
+pub struct Response {
+    /// Every question of the round, in the order in which they are asked.
+    questions: Vec<AskedQuestion>,
+}
+
+/// A question.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AskedQuestion {
+    /// Stands for it in this session.
+    question: Handle,
+    /// What is asked, in words.
+    #[schema(inline)]
+    text: SecretText,
+    /// The recording of it, among the prompts of Passline, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt_id: Option<String>,
+    /// The sound of it in base64, if it was asked for and can be had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(inline)]
+    audio: Option<SecretText>,
+}
+
+impl Call for UserQuestionsGet {
+    const NAME: &'static str = "UserQuestionsGet";
+    const SUMMARY: &'static str = "Gives the questions of a round";
+    const DESCRIPTION: &'static str = "Chooses questions for a person, at random among those that they have answered, and gives \
+        all of a round at once: ask them in this order, and bring the answers with UserAnswersValidate. Called again it gives \
+        the same ones. With this call a try is counted, also if the caller hangs up.";
+    const FAULTS: &'static [FaultKind] = &[
+        FaultKind::NoSession,
+        FaultKind::OutOfOrder,
+        FaultKind::UnknownHandle,
+        FaultKind::NoQuestions,
+    ];
+    type Request = Request;
+    type Response = Response;
+
+    async fn run(calls: &Calls, who: Who, request: Request) -> Result<Response, Fault> {
+        let session = calls.session(&who).await?;
+        let speaker = calls.speaker(session.language.as_ref())?;
+        let asked = match session.visit.ask_all(&request.user.0).await? {
+            RoundAsked::Ask(asked) => asked,
+            RoundAsked::Unavailable => return Err(Fault::new(FaultKind::NoQuestions)),
+        };
+        let mut questions = Vec::with_capacity(asked.len());
+        for (handle, question) in asked {
+            questions.push(AskedQuestion {
+                question: handle.into(),
+                audio: sound(&speaker, &question, request.audio).await,
+                prompt_id: question.prompt.clone().filter(|id| speaker.prompt(id).is_some()),
+                text: SecretText(question.text.into()),
+            });
+        }
+        Ok(Response { questions })
+    }
+}
+
+/// How long a question may take to be spoken for the first time; afterwards its sound is kept.
+const SPEAKING: Duration = Duration::from_millis(400);
+
+async fn sound(speaker: &Speaker, question: &Question, format: AudioFormat) -> Option<SecretText> {
+    if format == AudioFormat::None {
+        return None;
+    }
+    let recorded = question.prompt.as_deref().and_then(|id| speaker.prompt(id));
+    let utterance = match recorded {
+        Some(recorded) => recorded,
+        None => match timeout(SPEAKING, speaker.personal(&question.text)).await {
+            Ok(Ok(spoken)) => spoken,
+            Ok(Err(error)) => {
+                tracing::warn!(question.id = %question.id, %error, "a question cannot be spoken");
+                return None;
+            }
+            Err(_) => return None,
+        },
+    };
+    encoded(&utterance, format)
+}

@@ -1,0 +1,183 @@
+//! The API as JSON: `POST /api/v1/<call>` with an object, and an object back, or problem details (RFC 9457).
+//!
+//! | path | gives |
+//! |---|---|
+//! | `POST /api/v1/<call>` | the call's response; `?flat=true` as one flat map of strings |
+//! | `GET /api/v1/openapi.json` | the description of all of it (OpenAPI 3.1), made from the code |
+//! | `GET /api/docs` | the same for people |
+//!
+//! The session is shown as a bearer token (RFC 6750, section 2.1), so that it is in no body, URL or log.
+
+mod body;
+mod flat;
+pub mod openapi;
+mod page;
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Extension, Request, State};
+use axum::http::StatusCode;
+use axum::http::header::{self, HeaderMap, HeaderValue};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{get, post};
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use super::calls::{Call, Calls, Fault, FaultKind, Who};
+use super::log::Entry;
+use super::problem::Problem;
+use crate::for_each_call;
+use crate::secret::Secret;
+use crate::service::ApiPeer;
+
+/// Where the calls are.
+pub const PREFIX: &str = "/api/v1/";
+
+/// What the handlers share.
+#[derive(Clone)]
+struct Door {
+    calls: Calls,
+    log: super::log::Log,
+}
+
+/// The routes. Whoever serves them puts an [`ApiPeer`] into the extensions of each request.
+pub fn router(calls: Calls, log: super::log::Log) -> Router {
+    let mut router = Router::new()
+        .route("/api/v1/openapi.json", get(document))
+        .route("/api/docs", get(docs));
+    macro_rules! route {
+        ($call:ty) => {
+            router = router.route(&path_of::<$call>(), post(handle::<$call>));
+        };
+    }
+    for_each_call!(route);
+    router
+        .method_not_allowed_fallback(async || {
+            Problem::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method-not-allowed",
+                "There is another method for this",
+            )
+        })
+        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "not-found", "There is nothing here"))
+        .with_state(Door { calls, log })
+}
+
+/// The path of a call.
+#[must_use]
+pub fn path_of<C: Call>() -> String {
+    format!("{PREFIX}{}", C::NAME)
+}
+
+async fn handle<C: Call>(State(door): State<Door>, Extension(peer): Extension<ApiPeer>, request: Request) -> Response {
+    let begun = door.log.begin(C::NAME, "json", &peer);
+    let (answer, entry) = answer::<C>(&door, peer, request, begun).await;
+    let (response, fault) = match answer {
+        Ok(response) => (response, None),
+        Err(fault) => (problem(&fault), Some(fault.kind)),
+    };
+    door.log.end(entry, fault);
+    response
+}
+
+async fn answer<C: Call>(
+    door: &Door,
+    peer: ApiPeer,
+    request: Request,
+    entry: Entry,
+) -> (Result<Response, Fault>, Entry) {
+    let who = Who {
+        peer,
+        token: bearer(request.headers()),
+        client: Arc::clone(&entry.client),
+    };
+    let carried_out = async {
+        let flat = wants_flat(request.uri().query())?;
+        let request = body::read::<C::Request>(request).await?;
+        let response = door.calls.carry_out::<C>(who, request).await?;
+        written(&response, flat)
+    };
+    (carried_out.await, entry)
+}
+
+/// Whether `?flat=true` is there.
+fn wants_flat(query: Option<&str>) -> Result<bool, Fault> {
+    let mut flat = false;
+    for parameter in query.unwrap_or_default().split('&') {
+        match parameter {
+            "flat=true" => flat = true,
+            "flat=false" => flat = false,
+            other if other == "flat" || other.starts_with("flat=") => {
+                return Err(Fault::with(FaultKind::InvalidRequest, "`flat` is true or false"));
+            }
+            _ => {}
+        }
+    }
+    Ok(flat)
+}
+
+/// The token of a request (RFC 6750, section 2.1).
+fn bearer(headers: &HeaderMap) -> Option<Secret> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then(|| Secret::new(token.trim().to_owned()))
+}
+
+/// A response as JSON. Its buffer may hold a password: the one that is given away is wiped by nobody, the others are.
+fn written<T: Serialize>(response: &T, flat: bool) -> Result<Response, Fault> {
+    let failed = |error: serde_json::Error| {
+        tracing::error!(%error, "a response cannot be written");
+        Fault::new(FaultKind::Internal)
+    };
+    let text = match flat {
+        false => serde_json::to_vec(response).map_err(failed)?,
+        true => serde_json::to_vec(&flat::flattened(response).map_err(failed)?).map_err(failed)?,
+    };
+    let text = Zeroizing::new(text);
+    let mut response = text.to_vec().into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+/// A fault as problem details.
+fn problem(fault: &Fault) -> Response {
+    let status = StatusCode::from_u16(fault.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut problem = Problem::new(status, fault.kind.slug(), fault.kind.title());
+    if let Some(detail) = &fault.detail {
+        problem = problem.detail(detail.clone());
+    }
+    let mut response = problem.into_response();
+    let headers = response.headers_mut();
+    if let Some(wait) = fault.retry_after {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
+    }
+    if fault.kind == FaultKind::NoSession {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
+}
+
+/// At least one (RFC 9110, section 10.2.3 knows whole seconds only), and no more than a day.
+fn whole_seconds(wait: Duration) -> u64 {
+    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).clamp(1, 86_400)
+}
+
+async fn document() -> Response {
+    static TEXT: OnceLock<String> = OnceLock::new();
+    let text = TEXT.get_or_init(openapi::text).as_str();
+    ([(header::CONTENT_TYPE, "application/json")], text).into_response()
+}
+
+async fn docs() -> Response {
+    static PAGE: OnceLock<String> = OnceLock::new();
+    let page = PAGE.get_or_init(|| page::html(&openapi::document())).as_str();
+    // Nothing in the page runs, and nothing is loaded.
+    let policy =
+        "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    ([(header::CONTENT_SECURITY_POLICY, policy)], Html(page)).into_response()
+}

@@ -1,0 +1,247 @@
+//! The description of the API as OpenAPI 3.1, made from the types and texts of the calls.
+
+use serde_json::json;
+use utoipa::openapi::path::{HttpMethod, OperationBuilder, ParameterBuilder, ParameterIn};
+use utoipa::openapi::request_body::RequestBodyBuilder;
+use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, OneOfBuilder, Type};
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{
+    ComponentsBuilder, ContentBuilder, HeaderBuilder, InfoBuilder, OpenApi, OpenApiBuilder, PathItem, PathsBuilder,
+    Ref, RefOr, Required, Response, ResponseBuilder, Schema,
+};
+use utoipa::{PartialSchema as _, ToSchema};
+
+use crate::api::calls::{COMMON_FAULTS, Call, FaultKind};
+use crate::for_each_call;
+
+const ABOUT: &str = "Lets an IVR that a company already owns reset forgotten passwords with Passline.
+
+A session is one caller: `Login`, `UserIVRList` with the digits of an ID, `UserQuestionsGet`, `UserAnswersValidate` until it
+says `passed`; then `PasswordRandomGet` until one pleases and `UserPasswordSync`, or `UserAccountList` and
+`UserAccountsUnlock`; `Logout` at the end, also when the caller hangs up.
+
+Passline enforces the order, tells nobody which answer was wrong, and treats people who do not exist like others. Every call
+answers within two seconds. Send a request again with the same `idempotencyKey` when its answer was lost.";
+
+/// The description.
+#[must_use]
+pub fn document() -> OpenApi {
+    let mut paths = PathsBuilder::new();
+    let mut components = ComponentsBuilder::new()
+        .schema("Problem", problem_schema())
+        .schema("FlatMap", flat_schema())
+        .security_scheme(
+            "session",
+            SecurityScheme::Http({
+                let mut http = Http::new(HttpAuthScheme::Bearer);
+                http.description = Some("The `sessionId` that Login gave.".to_owned());
+                http
+            }),
+        );
+    macro_rules! describe {
+        ($call:ty) => {
+            paths = paths.path(
+                super::path_of::<$call>(),
+                PathItem::new(HttpMethod::Post, operation::<$call>()),
+            );
+            components = components.schemas_from_iter(schemas::<$call>());
+        };
+    }
+    for_each_call!(describe);
+    OpenApiBuilder::new()
+        .info(
+            InfoBuilder::new()
+                .title("Passline")
+                .version("1")
+                .description(Some(ABOUT))
+                .build(),
+        )
+        .paths(paths)
+        .components(Some(components.build()))
+        .build()
+}
+
+/// The description as a file.
+#[must_use]
+pub fn text() -> String {
+    let mut text = serde_json::to_string_pretty(&document()).expect("a description can always be written");
+    text.push('\n');
+    text
+}
+
+fn operation<C: Call>() -> OperationBuilder {
+    let flat = ParameterBuilder::new()
+        .name("flat")
+        .parameter_in(ParameterIn::Query)
+        .required(Required::False)
+        .description(Some("Gives the response as one flat map of strings."))
+        .schema(Some(ObjectBuilder::new().schema_type(Type::Boolean)));
+    let body = RequestBodyBuilder::new()
+        .content(
+            "application/json",
+            ContentBuilder::new().schema(Some(reference::<C::Request>())).build(),
+        )
+        .required(Some(Required::True))
+        .build();
+    let answer = OneOfBuilder::new()
+        .item(reference::<C::Response>())
+        .item(Ref::from_schema_name("FlatMap"));
+    let done = ResponseBuilder::new().description("Carried out.").content(
+        "application/json",
+        ContentBuilder::new().schema(Some(any_of(answer.build()))).build(),
+    );
+    let mut operation = OperationBuilder::new()
+        .operation_id(Some(C::NAME))
+        .summary(Some(C::SUMMARY))
+        .description(Some(C::DESCRIPTION))
+        .parameter(flat)
+        .request_body(Some(body))
+        .response("200", done.build());
+    let mut statuses: Vec<u16> = Vec::new();
+    let faults = || C::FAULTS.iter().chain(COMMON_FAULTS).copied();
+    for fault in faults() {
+        if !statuses.contains(&fault.status()) {
+            statuses.push(fault.status());
+        }
+    }
+    statuses.sort_unstable();
+    for status in statuses {
+        operation = operation.response(
+            status.to_string(),
+            problem(faults().filter(|fault| fault.status() == status)),
+        );
+    }
+    match C::IN_SESSION {
+        true => operation.security(SecurityRequirement::new::<_, [&str; 0], &str>("session", [])),
+        false => operation.securities(Some([])),
+    }
+}
+
+/// One status, and which problems it may stand for.
+fn problem(kinds: impl Iterator<Item = FaultKind>) -> Response {
+    let kinds: Vec<FaultKind> = kinds.collect();
+    let lines: Vec<String> = kinds
+        .iter()
+        .map(|kind| format!("`urn:passline:problem:{}`: {}.", kind.slug(), kind.title()))
+        .collect();
+    let mut response = ResponseBuilder::new().description(lines.join("\n")).content(
+        "application/problem+json",
+        ContentBuilder::new()
+            .schema(Some(Ref::from_schema_name("Problem")))
+            .build(),
+    );
+    if kinds.iter().any(|kind| matches!(kind.status(), 429 | 503)) {
+        let seconds = ObjectBuilder::new().schema_type(Type::Integer);
+        let header = HeaderBuilder::new()
+            .description(Some("After how many seconds it may be tried again."))
+            .schema(Some(seconds))
+            .build();
+        response = response.header("Retry-After", header);
+    }
+    response.build()
+}
+
+/// A response is one or the other; an empty object would be both, so "one of" cannot be said.
+fn any_of(one_of: utoipa::openapi::schema::OneOf) -> Schema {
+    let mut any_of = utoipa::openapi::schema::AnyOfBuilder::new();
+    for item in one_of.items {
+        any_of = any_of.item(item);
+    }
+    Schema::AnyOf(any_of.build())
+}
+
+fn reference<T: ToSchema>() -> Ref {
+    Ref::from_schema_name(T::name())
+}
+
+fn schemas<C: Call>() -> Vec<(String, RefOr<Schema>)> {
+    let mut schemas = vec![
+        (C::Request::name().into_owned(), C::Request::schema()),
+        (C::Response::name().into_owned(), C::Response::schema()),
+    ];
+    C::Request::schemas(&mut schemas);
+    C::Response::schemas(&mut schemas);
+    schemas
+}
+
+fn problem_schema() -> Schema {
+    let text = |about: &str| ObjectBuilder::new().schema_type(Type::String).description(Some(about));
+    ObjectBuilder::new()
+        .description(Some(
+            "What went wrong (RFC 9457). Faults of calls that change something mean that nothing was changed.",
+        ))
+        .property(
+            "type",
+            text("Which problem: `urn:passline:problem:` and its name. Tell problems apart by this."),
+        )
+        .property("title", text("The problem in a few words."))
+        .property(
+            "status",
+            ObjectBuilder::new()
+                .schema_type(Type::Integer)
+                .description(Some("The status of the answer.")),
+        )
+        .property("detail", text("What exactly, for whoever builds a client."))
+        .required("type")
+        .required("title")
+        .required("status")
+        .into()
+}
+
+fn flat_schema() -> Schema {
+    let text: Schema = ObjectBuilder::new().schema_type(Type::String).into();
+    ObjectBuilder::new()
+        .description(Some("A response with `?flat=true`: members of lists and objects are joined by underscores, and `<list>_count` says how many there are."))
+        .additional_properties(Some(AdditionalProperties::from(RefOr::T(text))))
+        .examples([json!({"users_count": "1", "users_0_label": "1"})])
+        .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/api/openapi.json");
+
+    #[test]
+    fn the_committed_description_is_that_of_the_code() {
+        let committed = std::fs::read_to_string(COMMITTED).unwrap_or_default();
+        assert!(
+            committed == text(),
+            "docs/api/openapi.json is not up to date; write it with `passline api openapi`"
+        );
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        let value = serde_json::to_value(document()).unwrap();
+        let schemas = value["components"]["schemas"].as_object().unwrap();
+        let text = text();
+        for (index, _) in text.match_indices("#/components/schemas/") {
+            let name = text[index + "#/components/schemas/".len()..].split('"').next().unwrap();
+            assert!(schemas.contains_key(name), "{name}");
+        }
+        assert_eq!(value["openapi"], "3.1.0");
+        assert_eq!(value["paths"].as_object().unwrap().len(), 10);
+    }
+
+    #[test]
+    fn requests_name_everything_that_they_take() {
+        let value = serde_json::to_value(document()).unwrap();
+        for (name, schema) in value["components"]["schemas"].as_object().unwrap() {
+            if name.ends_with("Request") {
+                assert_eq!(schema["additionalProperties"], false, "{name}");
+                assert!(
+                    schema["properties"].as_object().is_none_or(|all| {
+                        all.values().all(|property| {
+                            let choices = property["oneOf"].as_array().into_iter().flatten();
+                            let mut told = std::iter::once(property).chain(choices);
+                            told.any(|one| one.get("description").is_some() || one.get("$ref").is_some())
+                        })
+                    }),
+                    "{name}"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The access log of the API, and what is counted: which call, by which client, from where, how long, how it ended. Nothing
+//! of what was in it.
+
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::calls::FaultKind;
+use crate::service::ApiPeer;
+use crate::time::monotonic;
+
+/// Writes and counts; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Log {
+    calls: Family<CallLabels, Counter>,
+    durations: Family<DurationLabels, Histogram, fn() -> Histogram>,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            calls: Family::default(),
+            durations: Family::new_with_constructor(histogram as fn() -> Histogram),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CallLabels {
+    call: &'static str,
+    form: &'static str,
+    client: String,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DurationLabels {
+    call: &'static str,
+}
+
+/// A request that is being answered.
+#[derive(Debug)]
+pub struct Entry {
+    call: &'static str,
+    form: &'static str,
+    address: String,
+    /// The client, as soon as it has proved to be one.
+    pub client: Arc<OnceLock<String>>,
+    begun: Instant,
+}
+
+impl Log {
+    /// Makes the counters visible in `registry`.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "api_calls",
+            "Calls of the web API, by how they ended",
+            self.calls.clone(),
+        );
+        registry.register_with_unit(
+            "api_call_duration",
+            "Time from a request to its answer",
+            Unit::Seconds,
+            self.durations.clone(),
+        );
+    }
+
+    /// A request has come.
+    #[must_use]
+    pub fn begin(&self, call: &'static str, form: &'static str, peer: &ApiPeer) -> Entry {
+        Entry {
+            call,
+            form,
+            address: peer.address.to_string(),
+            client: Arc::default(),
+            begun: monotonic(),
+        }
+    }
+
+    /// It is answered.
+    pub fn end(&self, entry: Entry, fault: Option<FaultKind>) {
+        let took = entry.begun.elapsed();
+        let client = entry.client.get().cloned().unwrap_or_default();
+        let outcome = fault.map_or("ok", FaultKind::slug);
+        tracing::info!(
+            target: "passline::api",
+            call = entry.call,
+            form = entry.form,
+            client,
+            address = entry.address,
+            outcome,
+            duration_ms = milliseconds(took),
+            "a call of the API was answered"
+        );
+        let durations = DurationLabels { call: entry.call };
+        self.durations.get_or_create(&durations).observe(took.as_secs_f64());
+        let labels = CallLabels {
+            call: entry.call,
+            form: entry.form,
+            client,
+            outcome,
+        };
+        self.calls.get_or_create(&labels).inc();
+    }
+}
+
+fn milliseconds(took: Duration) -> u64 {
+    u64::try_from(took.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn histogram() -> Histogram {
+    Histogram::new([0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0])
+}

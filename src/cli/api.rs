@@ -1,0 +1,282 @@
+//! `passline api`: users of the web API, and its description.
+
+use std::io::Read as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+
+use super::{ConfigArgs, output, runtime};
+use crate::api::json::openapi;
+use crate::app::backstage::{self, Backstage};
+use crate::network_list::NetworkList;
+use crate::secret::Secret;
+use crate::service::{ApiClient, ApiClientChange, ApiClientName, NewApiClient, Right};
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    User(UserArgs),
+    /// Write the description of the API (OpenAPI 3.1).
+    Openapi {
+        /// The file; standard output if nothing is said.
+        file: Option<PathBuf>,
+    },
+}
+
+/// Who may use the web API: add, list, change and revoke API users.
+///
+/// An API user is a program: the IVR of a company. Each has a password, a client certificate, or both, and a list of
+/// networks that it may come from; without any, only this machine may.
+#[derive(Debug, clap::Args)]
+pub(super) struct UserArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    #[command(subcommand)]
+    command: UserCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum UserCommand {
+    /// Add an API user. Its password is made and shown once, unless it comes from standard input.
+    Add {
+        /// Its name: letters, digits, dots, dashes and underscores.
+        name: String,
+        #[command(flatten)]
+        networks: Networks,
+        #[command(flatten)]
+        rights: Rights,
+        #[command(flatten)]
+        certificate: Certificate,
+        /// Give it no password: the certificate is proof enough.
+        #[arg(long, requires = "certificate")]
+        no_password: bool,
+        /// Read the password from standard input.
+        #[arg(long, conflicts_with = "no_password")]
+        stdin: bool,
+    },
+    /// List API users.
+    List {
+        /// One JSON object a line, for scripts.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say from which networks an API user may come; it replaces the old list, and holds at once.
+    Network {
+        /// The API user.
+        name: String,
+        /// Networks such as 192.0.2.0/24, 2001:db8::/32 or a single address; none means this machine only.
+        networks: Vec<String>,
+    },
+    /// Say what an API user may beyond the calls themselves; it replaces what was said before.
+    Allow {
+        /// The API user.
+        name: String,
+        #[command(flatten)]
+        rights: Rights,
+    },
+    /// Give an API user another password or certificate. Sessions that it has begun go on.
+    Rotate {
+        /// The API user.
+        name: String,
+        #[command(flatten)]
+        certificate: Certificate,
+        /// Read the password from standard input, instead of making one.
+        #[arg(long, conflicts_with = "certificate")]
+        stdin: bool,
+    },
+    /// Take an API user its access for good, and end its sessions. Its name is not given again.
+    Revoke {
+        /// The API user.
+        name: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Networks {
+    /// A network that it may come from, such as 192.0.2.0/24 or 2001:db8::/32; may be given again.
+    #[arg(long = "network", value_name = "NETWORK")]
+    networks: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Rights {
+    /// What it may beyond the calls; may be given again.
+    ///
+    /// read-password: be told proposed passwords as text, and not only what to say. choose-password: bring passwords of its
+    /// own choice. keep-password: leave new passwords valid beyond the next sign-in.
+    #[arg(long = "allow", value_name = "RIGHT")]
+    rights: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Certificate {
+    /// The SHA-256 fingerprint of the client certificate that it must show, as
+    /// `openssl x509 -noout -fingerprint -sha256 -in FILE` writes it.
+    #[arg(long, value_name = "FINGERPRINT")]
+    certificate: Option<String>,
+}
+
+pub(super) fn run(command: &Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::User(args) => user(args),
+        Command::Openapi { file } => {
+            match file {
+                Some(file) => {
+                    std::fs::write(file, openapi::text())
+                        .with_context(|| format!("cannot write {}", file.display()))?;
+                }
+                None => output::text(openapi::text()),
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn user(args: &UserArgs) -> anyhow::Result<ExitCode> {
+    let config = super::load_config(&args.config)?;
+    runtime()?.block_on(async {
+        let backstage = backstage::open(&config).await?;
+        match &args.command {
+            UserCommand::Add {
+                name,
+                networks,
+                rights,
+                certificate,
+                no_password,
+                stdin,
+            } => {
+                let password = match no_password {
+                    true => None,
+                    false => Some(password(&backstage, *stdin)?),
+                };
+                let new = NewApiClient {
+                    name: name.parse()?,
+                    password: password.clone(),
+                    certificate: certificate.certificate.clone(),
+                    networks: NetworkList::parse(&networks.networks)?,
+                    rights: parsed(&rights.rights)?,
+                };
+                backstage
+                    .services
+                    .add_api_client(&backstage::command_line(), new)
+                    .await?;
+                output::line(format_args!("{name} may use the API"));
+                told_once(password.filter(|_| !stdin));
+            }
+            UserCommand::List { json } => list(&backstage, *json).await?,
+            UserCommand::Network { name, networks } => {
+                let networks = NetworkList::parse(networks)?;
+                output::line(format_args!("{name} may come from: {networks}"));
+                let change = ApiClientChange {
+                    networks: Some(networks),
+                    ..ApiClientChange::default()
+                };
+                changed(&backstage, &name.parse()?, change).await?;
+            }
+            UserCommand::Allow { name, rights } => {
+                let change = ApiClientChange {
+                    rights: Some(parsed(&rights.rights)?),
+                    ..ApiClientChange::default()
+                };
+                changed(&backstage, &name.parse()?, change).await?;
+            }
+            UserCommand::Rotate {
+                name,
+                certificate: Certificate { certificate },
+                stdin,
+            } => {
+                let password = match certificate {
+                    Some(_) => None,
+                    None => Some(password(&backstage, *stdin)?),
+                };
+                let change = ApiClientChange {
+                    password: password.clone(),
+                    certificate: certificate.clone(),
+                    ..ApiClientChange::default()
+                };
+                changed(&backstage, &name.parse()?, change).await?;
+                told_once(password.filter(|_| !stdin));
+            }
+            UserCommand::Revoke { name } => {
+                let origin = backstage::command_line();
+                let ended = backstage.services.revoke_api_client(&origin, &name.parse()?).await?;
+                output::line(format_args!("{name} is revoked; sessions that were ended: {ended}"));
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+async fn changed(backstage: &Backstage, name: &ApiClientName, change: ApiClientChange) -> anyhow::Result<()> {
+    let origin = backstage::command_line();
+    backstage.services.change_api_client(&origin, name, change).await?;
+    output::line(format_args!("{name} is changed"));
+    Ok(())
+}
+
+fn parsed(rights: &[String]) -> anyhow::Result<Vec<Right>> {
+    Ok(rights.iter().map(|right| right.parse()).collect::<Result<_, _>>()?)
+}
+
+/// From standard input, without the end of the line; or a new one.
+fn password(backstage: &Backstage, stdin: bool) -> anyhow::Result<Secret> {
+    if !stdin {
+        return Ok(backstage.services.new_client_password());
+    }
+    let mut text = String::with_capacity(1_024);
+    std::io::stdin()
+        .take(1_024)
+        .read_to_string(&mut text)
+        .context("cannot read the password")?;
+    let length = text.trim_end_matches(['\r', '\n']).len();
+    text.truncate(length);
+    Ok(Secret::new(text))
+}
+
+fn told_once(password: Option<Secret>) {
+    if let Some(password) = password {
+        output::line(format_args!("password, shown this once: {}", password.expose()));
+    }
+}
+
+async fn list(backstage: &Backstage, json: bool) -> anyhow::Result<()> {
+    let clients = backstage.services.api_clients().await?;
+    if json {
+        for client in &clients {
+            let rights: Vec<_> = client.rights.iter().map(|right| right.as_str()).collect();
+            let networks: Vec<String> = client.networks.networks().iter().map(ToString::to_string).collect();
+            output::json(&serde_json::json!({
+                "name": client.name.as_str(), "password": client.has_password, "certificate": client.certificate,
+                "networks": networks, "rights": rights, "created": client.created.to_string(),
+                "changed": client.changed.to_string(), "revoked": client.revoked.map(|at| at.to_string()),
+            }))?;
+        }
+        return Ok(());
+    }
+    if clients.is_empty() {
+        output::note(format_args!(
+            "there is no API user; add one with `passline api user add NAME`"
+        ));
+        return Ok(());
+    }
+    let rows: Vec<_> = clients.iter().map(row).collect();
+    output::table(&["NAME", "SIGNS IN BY", "COMES FROM", "MAY", "CHANGED"], &rows);
+    Ok(())
+}
+
+fn row(client: &ApiClient) -> Vec<String> {
+    let proof = match (client.has_password, &client.certificate, client.revoked) {
+        (_, _, Some(_)) => "(revoked)",
+        (true, Some(_), None) => "password and certificate",
+        (true, None, None) => "password",
+        (false, _, None) => "certificate",
+    };
+    let rights: Vec<_> = client.rights.iter().map(|right| right.as_str()).collect();
+    vec![
+        client.name.to_string(),
+        proof.to_owned(),
+        client.networks.to_string(),
+        rights.join(", "),
+        client.changed.to_string(),
+    ]
+}
