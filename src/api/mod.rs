@@ -9,6 +9,7 @@
 //! | [`log`] | the access log of the API, and what is counted |
 //! | [`problem`] | what went wrong, as a body |
 //! | [`server`] | HTTPS, for whatever router is given |
+//! | [`web`] | the web API while it is served |
 
 pub mod admin;
 pub mod calls;
@@ -17,3 +18,4 @@ pub mod limiter;
 pub mod log;
 pub mod problem;
 pub mod server;
+pub mod web;

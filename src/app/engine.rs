@@ -1,7 +1,7 @@
 //! The running program: everything built, supervised, drained and stopped.
 //!
 //! ```text
-//!  start: data ─▶ recover open changes ─▶ prompts ─▶ flows ─▶ media ─▶ SIP ─▶ operators' port
+//!  start: data ─▶ recover open changes ─▶ prompts ─▶ flows ─▶ media ─▶ web API ─▶ operators' port ─▶ SIP
 //!  stop:  503 for new calls ─▶ calls finish, at most `drain` ─▶ the rest are told goodbye ─▶ records and changes written
 //! ```
 
@@ -16,8 +16,9 @@ use tokio_util::task::TaskTracker;
 
 use super::backstage::{self, Backstage};
 use super::file_handles::{self, Room};
-use super::{core_dumps, flows, metrics, sources, trunks, voices};
+use super::{api, core_dumps, flows, metrics, sources, trunks, voices};
 use crate::api::admin::Admin;
+use crate::api::web::Web;
 use crate::call::metrics::Metrics;
 use crate::call::record::CallRecords;
 use crate::call::registry::Registry;
@@ -45,6 +46,7 @@ const SETTLE: Duration = Duration::from_secs(30);
 pub struct Engine {
     sip: SipHandle,
     admin: SocketAddr,
+    api: Option<Web>,
     registry: Arc<Registry>,
     backstage: Backstage,
     speech: Speech,
@@ -96,13 +98,20 @@ impl Engine {
         // If a later part cannot start, the tasks of the earlier ones end.
         let guard = stop.clone().drop_guard();
         let sip_figures = metrics::SipFigures::default();
-        let metrics_registry = metrics::registry(
+        let mut metrics_registry = metrics::registry(
             &calls_metrics,
             Arc::clone(&registry),
             Arc::clone(&media),
             backstage.services.clone(),
             Arc::clone(&sip_figures),
         );
+        let api = match &config.api {
+            Some(section) => Some(api::start(section, config, &backstage, &speech, stop.clone()).await?),
+            None => None,
+        };
+        if let Some(api) = &api {
+            api.register(&mut metrics_registry);
+        }
         let admin = Admin::new(
             Arc::clone(&registry),
             Arc::new(metrics_registry),
@@ -172,6 +181,7 @@ impl Engine {
         Ok(Self {
             sip,
             admin,
+            api,
             registry,
             backstage,
             speech,
@@ -192,6 +202,12 @@ impl Engine {
     #[must_use]
     pub fn admin_address(&self) -> SocketAddr {
         self.admin
+    }
+
+    /// The address of the web API, if there is one.
+    #[must_use]
+    pub fn api_address(&self) -> Option<SocketAddr> {
+        self.api.as_ref().map(Web::address)
     }
 
     /// Database, targets and services.
@@ -241,6 +257,9 @@ impl Engine {
             let _ = self.switchboard.await;
             let _ = self.records.await;
             self.upkeep.wait().await;
+            if let Some(api) = self.api {
+                api.ended().await;
+            }
             self.backstage.services.drain().await;
         };
         if tokio::time::timeout(SETTLE, settled).await.is_err() {

@@ -3,6 +3,7 @@
 //! | module | what it does |
 //! |---|---|
 //! | [`engine`] | the running program |
+//! | [`api`] | the web API |
 //! | [`backstage`] | database, peppers, targets and services |
 //! | [`voices`], [`flows`], [`trunks`] | prompts and engines, call flows, trunk files |
 //! | [`sources`] | people, read when it is time |
@@ -10,6 +11,7 @@
 //! | [`file_handles`], [`core_dumps`] | the limit of open files, and no memory on disk |
 //! | [`demo_data`], [`demo_caller`] | people and systems for demonstrations, and somebody who calls |
 
+pub mod api;
 pub mod backstage;
 mod connector;
 pub mod core_dumps;

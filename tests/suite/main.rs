@@ -1,5 +1,6 @@
 //! The test suite: one binary, one module per subject, because linking is what costs on a small machine.
 
+mod api;
 mod architecture;
 mod attacks;
 mod baresip;

@@ -3,6 +3,7 @@
 pub(crate) mod backend;
 pub(crate) mod baresip;
 pub(crate) mod caller;
+pub(crate) mod certificate;
 pub(crate) mod contract;
 pub(crate) mod database;
 pub(crate) mod database_server;

@@ -259,6 +259,8 @@ pub(crate) struct Server {
     pub tcp: Option<SocketAddr>,
     /// The operators' port.
     pub admin: SocketAddr,
+    /// The web API, if there is one.
+    pub api: Option<SocketAddr>,
     log_file: PathBuf,
     reader: Option<JoinHandle<String>>,
 }
@@ -319,6 +321,7 @@ impl Server {
                 .expect("an address")
                 .parse()
                 .expect("an address"),
+            api: announced["api"].as_str().and_then(|address| address.parse().ok()),
             child,
             log_file,
             reader: Some(reader),

@@ -1,0 +1,188 @@
+//! The web API while it is served.
+//!
+//! TLS and HTTP run on a thread of their own: a flood of handshakes takes nothing from the signalling. The calls
+//! themselves run with everything else that uses the services, so many at once.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::registry::Registry;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::calls::Calls;
+use super::json;
+use super::log::Log;
+use super::server::{Gate, Peer, Server, ServerError, ServerMetrics, Settings};
+use crate::network_list::NetworkList;
+use crate::service::{ApiPeer, ServiceError, Services};
+
+/// The web API while it is served.
+pub struct Web {
+    address: SocketAddr,
+    calls: Calls,
+    ended: oneshot::Receiver<()>,
+    log: Log,
+    metrics: Arc<ServerMetrics>,
+}
+
+/// Why it cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum WebError {
+    /// A file or a port.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// The database.
+    #[error("cannot read from where clients may come")]
+    Networks(#[from] ServiceError),
+    /// The machine.
+    #[error("cannot make a thread")]
+    Thread(#[from] std::io::Error),
+    /// It has ended before it began.
+    #[error("the thread has ended")]
+    Ended,
+}
+
+/// How often it is looked from where clients may come. Whoever adds one waits no longer.
+const NETWORKS_INTERVAL: Duration = Duration::from_secs(2);
+
+impl Web {
+    /// Serves these calls until `stop`, to addresses that a client may come from.
+    ///
+    /// # Errors
+    /// Says which file or port is in the way.
+    pub async fn start(
+        settings: Settings,
+        services: &Services,
+        calls: Calls,
+        stop: CancellationToken,
+    ) -> Result<Self, WebError> {
+        let networks = Arc::new(Networks {
+            proxies: settings.trusted_proxies.clone(),
+            clients: RwLock::new(services.api_networks().await?),
+        });
+        let settings = Settings {
+            gate: Arc::clone(&networks) as Arc<dyn Gate>,
+            ..settings
+        };
+        let log = Log::default();
+        let router = json::router(calls.clone(), log.clone()).layer(middleware::from_fn(name_peer));
+        let (address, metrics, ended) = serve(settings, router, stop.clone()).await?;
+        let services = services.clone();
+        tokio::spawn(async move {
+            stop.run_until_cancelled(networks.follow(services)).await;
+        });
+        Ok(Self {
+            address,
+            calls,
+            ended,
+            log,
+            metrics,
+        })
+    }
+
+    /// Where it is, with the real port.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Makes what it counts visible in `registry`.
+    pub fn register(&self, registry: &mut Registry) {
+        self.log.register(registry);
+        registry.register_collector(Box::new(Figures(Arc::clone(&self.metrics))));
+    }
+
+    /// Waits until it has ended, after its stop: every request answered or cut, every call done.
+    pub async fn ended(self) {
+        // Whether the thread says so or is gone: it has ended.
+        let _ = self.ended.await;
+        self.calls.drain().await;
+    }
+}
+
+type Served = (SocketAddr, Arc<ServerMetrics>, oneshot::Receiver<()>);
+
+/// Binds and serves on a thread of its own.
+async fn serve(settings: Settings, router: Router, stop: CancellationToken) -> Result<Served, WebError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (bound, binding) = oneshot::channel();
+    let (end, ended) = oneshot::channel();
+    let serving = move || {
+        runtime.block_on(async move {
+            match Server::bind(settings).await {
+                Ok(server) => {
+                    // Whoever started it may be gone; then its token ends the server.
+                    let _ = bound.send(Ok((server.address(), server.metrics())));
+                    server.serve(router, stop).await;
+                }
+                Err(error) => drop(bound.send(Err(error))),
+            }
+        });
+        let _ = end.send(());
+    };
+    std::thread::Builder::new().name("api".to_owned()).spawn(serving)?;
+    let (address, metrics) = binding.await.map_err(|_| WebError::Ended)??;
+    Ok((address, metrics, ended))
+}
+
+/// Says whom a request is from, in the words of the services.
+async fn name_peer(mut request: Request, next: Next) -> Response {
+    if let Some(peer) = request.extensions().get::<Peer>() {
+        let peer = ApiPeer {
+            address: peer.address,
+            certificate: peer.certificate.map(|certificate| certificate.to_string()),
+        };
+        request.extensions_mut().insert(peer);
+    }
+    next.run(request).await
+}
+
+/// From where any client may come.
+struct Networks {
+    proxies: NetworkList,
+    clients: RwLock<Vec<NetworkList>>,
+}
+
+impl Networks {
+    async fn follow(&self, services: Services) {
+        loop {
+            tokio::time::sleep(NETWORKS_INTERVAL).await;
+            match services.api_networks().await {
+                Ok(networks) => *self.clients.write().unwrap_or_else(PoisonError::into_inner) = networks,
+                Err(error) => tracing::warn!(%error, "cannot read from where clients of the API may come"),
+            }
+        }
+    }
+}
+
+impl Gate for Networks {
+    fn admits(&self, address: IpAddr) -> bool {
+        let clients = self.clients.read().unwrap_or_else(PoisonError::into_inner);
+        self.proxies.entry(address).is_some() || clients.iter().any(|networks| networks.allows(address))
+    }
+}
+
+/// The server's counters, read when they are asked for.
+#[derive(Debug)]
+struct Figures(Arc<ServerMetrics>);
+
+impl Collector for Figures {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        for (name, help, counter) in self.0.counters() {
+            let counter = ConstCounter::new(counter.count());
+            counter.encode(encoder.encode_descriptor(&format!("api_{name}"), help, None, MetricType::Counter)?)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,498 @@
+//! The web API from outside: the real program, HTTPS, and a client that knows only what the description says.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use passline::integration::target::Verdict;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use serde_json::{Value, json};
+
+use crate::support::certificate;
+use crate::support::server::{House, Server, Settings};
+use crate::support::{PATIENCE, block_on, wait_for};
+
+const SECTION: &str = "\n[api]\nlisten = \"127.0.0.1:0\"\ncertificate = \"api.pem\"\nkey = \"api-key.pem\"\n\
+                       client_ca = \"ca.pem\"\n";
+
+/// A house with an API, and an API user `ivr`.
+struct Outside {
+    house: House,
+    server: Server,
+    password: String,
+}
+
+impl Outside {
+    fn new(settings: &Settings<'_>) -> Self {
+        let configuration = format!("{SECTION}{}", settings.configuration);
+        let house = House::new(&Settings {
+            configuration: &configuration,
+            ..settings.clone()
+        });
+        certificate::make(house.path());
+        let password = add_user(&house, "ivr", &[]);
+        let server = house.serve();
+        Self {
+            house,
+            server,
+            password,
+        }
+    }
+
+    fn client(&self) -> Client {
+        Client::new(&self.server, self.house.path(), None)
+    }
+
+    fn log_in(&self) -> Client {
+        let mut client = self.client();
+        client.log_in("ivr", &self.password);
+        client
+    }
+}
+
+/// Adds an API user; its password as it was shown.
+fn add_user(house: &House, name: &str, options: &[&str]) -> String {
+    let added = house.run(&[&["api", "user", "add", name], options].concat());
+    assert!(added.status.success(), "{added:?}");
+    let text = String::from_utf8(added.stdout).expect("text");
+    let shown = text
+        .lines()
+        .find_map(|line| line.strip_prefix("password, shown this once: "));
+    shown.unwrap_or_default().to_owned()
+}
+
+/// Somebody who uses the API.
+struct Client {
+    http: reqwest::Client,
+    base: String,
+    session: Option<String>,
+}
+
+struct Answer {
+    status: u16,
+    media_type: String,
+    headers: reqwest::header::HeaderMap,
+    body: Value,
+}
+
+impl Client {
+    fn new(server: &Server, folder: &Path, certificate: Option<&str>) -> Self {
+        let mut roots = rustls::RootCertStore::empty();
+        let ca = CertificateDer::from_pem_file(folder.join("ca.pem")).expect("a certificate");
+        roots.add(ca).expect("a root");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots);
+        let tls = match certificate {
+            Some(file) => {
+                let chain = CertificateDer::from_pem_file(folder.join(file)).expect("a certificate");
+                let key = PrivateKeyDer::from_pem_file(folder.join(file)).expect("a key");
+                builder.with_client_auth_cert(vec![chain], key).expect("a pair")
+            }
+            None => builder.with_no_client_auth(),
+        };
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .no_proxy()
+            .build();
+        let port = server.api.expect("an API").port();
+        Self {
+            http: http.expect("a client"),
+            base: format!("https://localhost:{port}"),
+            session: None,
+        }
+    }
+
+    fn send(&self, method: &str, path: &str, body: Option<String>, media_type: &str) -> Answer {
+        let method = method.parse().expect("a method");
+        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        if let Some(session) = &self.session {
+            request = request.header("authorization", format!("Bearer {session}"));
+        }
+        if let Some(body) = body {
+            request = request.header("content-type", media_type).body(body);
+        }
+        block_on(async {
+            let response = request.send().await.expect("an answer");
+            let headers = response.headers().clone();
+            let media_type = headers
+                .get("content-type")
+                .map(|value| value.to_str().expect("text").to_owned());
+            let status = response.status().as_u16();
+            let text = response.text().await.expect("a body");
+            Answer {
+                status,
+                media_type: media_type.unwrap_or_default(),
+                headers,
+                body: serde_json::from_str(&text).unwrap_or(Value::String(text)),
+            }
+        })
+    }
+
+    fn try_call(&self, name: &str, request: &Value) -> Answer {
+        self.send(
+            "POST",
+            &format!("/api/v1/{name}"),
+            Some(request.to_string()),
+            "application/json",
+        )
+    }
+
+    /// A call that is carried out.
+    fn call(&self, name: &str, request: &Value) -> Value {
+        let answer = self.try_call(name, request);
+        assert_eq!(answer.status, 200, "{name}: {}", answer.body);
+        assert_eq!(answer.media_type, "application/json");
+        answer.body
+    }
+
+    /// The problem that a call ends with.
+    fn problem(&self, name: &str, request: &Value) -> (u16, String) {
+        problem_of(&self.try_call(name, request))
+    }
+
+    fn log_in(&mut self, user: &str, password: &str) {
+        let response = self.call("Login", &json!({"user": user, "password": password}));
+        self.session = Some(text(&response["sessionId"]).to_owned());
+    }
+
+    /// The caller is who they say.
+    fn verify(&self, digits: &str, answer: impl Fn(&Value) -> &'static str) -> String {
+        let listed = self.call("UserIVRList", &json!({"digits": digits}));
+        let user = &listed["users"][0]["user"];
+        let asked = self.call("UserQuestionsGet", &json!({"user": user}));
+        let answers: Vec<Value> = list(&asked["questions"])
+            .iter()
+            .map(|question| json!({"question": question["question"], "digits": answer(question)}))
+            .collect();
+        let judged = self.call("UserAnswersValidate", &json!({"answers": answers}));
+        text(&judged["result"]).to_owned()
+    }
+}
+
+fn problem_of(answer: &Answer) -> (u16, String) {
+    assert_eq!(answer.media_type, "application/problem+json", "{}", answer.body);
+    assert_eq!(answer.body["status"], answer.status);
+    let kind = text(&answer.body["type"])
+        .strip_prefix("urn:passline:problem:")
+        .expect("a problem");
+    (answer.status, kind.to_owned())
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_else(|| panic!("{value} is no text"))
+}
+
+fn list(value: &Value) -> &Vec<Value> {
+    value.as_array().unwrap_or_else(|| panic!("{value} is no list"))
+}
+
+/// What Anna Berger answers.
+fn anna(question: &Value) -> &'static str {
+    match text(&question["text"]).contains("badge") {
+        true => "835164",
+        false => "2009",
+    }
+}
+
+#[test]
+fn an_outside_ivr_resets_a_password_from_the_digits_on() {
+    let outside = Outside::new(&Settings {
+        two_questions: true,
+        ..Settings::default()
+    });
+    let client = outside.log_in();
+    assert_eq!(client.verify("4711", anna), "passed");
+    let accounts = client.call("UserAccountList", &json!({}));
+    let systems: Vec<&str> = list(&accounts["accounts"])
+        .iter()
+        .map(|account| text(&account["system"]))
+        .collect();
+    assert_eq!(systems, ["active-directory", "mail", "payroll"]);
+    assert_eq!(accounts["accounts"][0]["label"], "Active Directory");
+    assert_eq!(accounts["accounts"][0]["state"]["locked"], false);
+
+    let password = client.call("PasswordRandomGet", &json!({"audio": "mulaw"}));
+    assert_eq!(password.get("value"), None, "this client may not read it");
+    let spoken: Vec<&str> = list(&password["speak"])
+        .iter()
+        .map(|token| text(&token["text"]))
+        .collect();
+    assert!(
+        spoken.len() >= 10 && spoken.iter().all(|text| !text.is_empty()),
+        "{spoken:?}"
+    );
+    assert!(text(&password["audio"]).starts_with("UklGR"), "RIFF in base64");
+
+    let order = json!({
+        "password": password["password"], "idempotencyKey": "0b4c9a1e", "ticket": "INC0042",
+    });
+    let done = client.call("UserPasswordSync", &order);
+    assert_eq!(done["status"], "done", "{done}");
+    assert!(
+        list(&done["accounts"])
+            .iter()
+            .all(|account| account["outcome"] == "done")
+    );
+    assert_eq!(client.call("UserPasswordSync", &order), done);
+    assert_eq!(client.call("JobGet", &json!({"job": done["job"]})), done);
+    assert_eq!(outside.house.verify_old("mail", "anna.berger"), Verdict::Rejected);
+
+    client.call("Logout", &json!({}));
+    assert_eq!(
+        client.problem("UserAccountList", &json!({})),
+        (401, "no-session".to_owned())
+    );
+    outside.server.stop();
+}
+
+#[test]
+fn rights_beyond_the_calls_are_given_one_by_one() {
+    let outside = Outside::new(&Settings::default());
+    let rights = [
+        "--allow",
+        "read-password",
+        "--allow",
+        "choose-password",
+        "--allow",
+        "keep-password",
+    ];
+    let trusted = add_user(&outside.house, "trusted", &rights);
+    let client = outside.log_in();
+    assert_eq!(client.verify("4711", anna), "passed");
+    let chosen = json!({"value": "Tr4velling-lamp", "idempotencyKey": "1"});
+    let kept = json!({"value": "Tr4velling-lamp", "expire": false, "idempotencyKey": "2"});
+    for refused in [&chosen, &kept] {
+        assert_eq!(
+            client.problem("UserPasswordSync", refused),
+            (403, "not-allowed".to_owned())
+        );
+    }
+    let mut client = outside.client();
+    client.log_in("trusted", &trusted);
+    assert_eq!(client.verify("4711", anna), "passed");
+    let password = client.call("PasswordRandomGet", &json!({}));
+    assert_eq!(text(&password["value"]).len(), list(&password["speak"]).len());
+    let bad = json!({"value": "short", "idempotencyKey": "1"});
+    let answer = client.try_call("UserPasswordSync", &bad);
+    assert_eq!(problem_of(&answer), (422, "password-refused".to_owned()));
+    assert!(text(&answer.body["detail"]).contains("at least"), "{}", answer.body);
+    assert_eq!(client.call("UserPasswordSync", &kept)["status"], "done");
+    let verdict = outside.house.verify("mail", "anna.berger", "Tr4velling-lamp");
+    assert_eq!(verdict, Verdict::Accepted);
+    // On the house key: whoever changes it afterwards is told.
+    let listed = outside.house.run(&["api", "user", "list"]);
+    let shown = String::from_utf8_lossy(&listed.stdout).into_owned();
+    assert!(
+        shown.contains("read-password, choose-password, keep-password"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn nothing_is_given_before_the_answers_are_right() {
+    let outside = Outside::new(&Settings::default());
+    let nobody = outside.client();
+    for name in ["UserAccountList", "Logout"] {
+        let answer = nobody.try_call(name, &json!({}));
+        assert_eq!(problem_of(&answer), (401, "no-session".to_owned()));
+        assert_eq!(answer.headers["www-authenticate"], "Bearer");
+    }
+    let client = outside.log_in();
+    let handle = "0".repeat(32);
+    let reset = json!({"password": handle, "idempotencyKey": "1"});
+    let unlock = json!({"idempotencyKey": "2"});
+    for (name, request) in [
+        ("UserAccountList", json!({})),
+        ("PasswordRandomGet", json!({})),
+        ("UserPasswordSync", reset),
+        ("UserAccountsUnlock", unlock),
+    ] {
+        assert_eq!(
+            client.problem(name, &request),
+            (403, "not-verified".to_owned()),
+            "{name}"
+        );
+    }
+    assert_eq!(
+        client.problem("UserQuestionsGet", &json!({"user": handle})),
+        (409, "out-of-order".to_owned())
+    );
+    assert_eq!(
+        client.problem("JobGet", &json!({"job": handle})),
+        (404, "unknown-handle".to_owned())
+    );
+    for expected in ["retry", "failed"] {
+        let result = match expected {
+            "retry" => client.verify("4711", |_| "9999"),
+            _ => {
+                // The same questions once more.
+                let user = client.problem("UserIVRList", &json!({"digits": "4711"}));
+                assert_eq!(user, (409, "out-of-order".to_owned()));
+                continue;
+            }
+        };
+        assert_eq!(result, expected);
+    }
+    assert_eq!(
+        client.problem("UserAccountList", &json!({})),
+        (403, "not-verified".to_owned())
+    );
+}
+
+#[test]
+fn what_is_not_as_described_is_told_without_its_text() {
+    let outside = Outside::new(&Settings::default());
+    let client = outside.log_in();
+    for (body, part) in [
+        ("{\"digits\":\"4711secret\"}", "`digits` is wrong"),
+        ("{\"digits\":4711}", "`digits` should be"),
+        ("{\"secret\":1}", "expected one of"),
+        ("{", "is not JSON"),
+        ("[]", "should be an object"),
+        ("{}", "either `digits` or `pageToken`"),
+    ] {
+        let answer = client.send("POST", "/api/v1/UserIVRList", Some(body.to_owned()), "application/json");
+        assert_eq!(problem_of(&answer), (400, "invalid-request".to_owned()));
+        let detail = text(&answer.body["detail"]);
+        assert!(detail.contains(part) && !detail.contains("4711"), "{body}: {detail}");
+    }
+    let large = format!("{{\"digits\":\"{}\"}}", "1".repeat(20_000));
+    let answer = client.send("POST", "/api/v1/UserIVRList", Some(large), "application/json");
+    assert_eq!(problem_of(&answer), (413, "body-too-large".to_owned()));
+    let answer = client.send("POST", "/api/v1/UserIVRList", Some("digits=1".to_owned()), "text/plain");
+    assert_eq!(problem_of(&answer), (415, "unsupported-media-type".to_owned()));
+    let answer = client.send("GET", "/api/v1/Login", None, "");
+    assert_eq!(problem_of(&answer), (405, "method-not-allowed".to_owned()));
+    assert_eq!(answer.headers["allow"], "POST");
+    let answer = client.send("POST", "/api/v1/Nothing", Some("{}".to_owned()), "application/json");
+    assert_eq!(problem_of(&answer), (404, "not-found".to_owned()));
+    let flat = client.send(
+        "POST",
+        "/api/v1/UserIVRList?flat=true",
+        Some("{\"digits\":\"4711\"}".to_owned()),
+        "application/json",
+    );
+    assert_eq!(flat.body["users_count"], "1");
+    assert_eq!(flat.body["users_0_label"], "1");
+}
+
+#[test]
+fn the_description_is_served_as_it_is_committed() {
+    let outside = Outside::new(&Settings::default());
+    let client = outside.client();
+    let served = client.send("GET", "/api/v1/openapi.json", None, "");
+    let committed = fs::read_to_string("docs/api/openapi.json").expect("the description");
+    assert_eq!(served.body, serde_json::from_str::<Value>(&committed).expect("JSON"));
+    let page = client.send("GET", "/api/docs", None, "");
+    assert!(page.media_type.starts_with("text/html") && text(&page.body).contains("UserPasswordSync"));
+    assert!(
+        page.headers["content-security-policy"]
+            .to_str()
+            .expect("text")
+            .contains("default-src 'none'")
+    );
+}
+
+#[test]
+fn who_may_come_and_how_is_said_while_it_runs() {
+    let outside = Outside::new(&Settings::default());
+    let house = &outside.house;
+    let attempt = |user: &str, password: &str| {
+        let request = json!({"user": user, "password": password});
+        let answer = outside.client().try_call("Login", &request);
+        (
+            answer.status,
+            answer.body["type"].as_str().unwrap_or_default().to_owned(),
+        )
+    };
+    let refused = (401, "urn:passline:problem:sign-in-refused".to_owned());
+    assert_eq!(attempt("ivr", &outside.password).0, 200);
+    assert_eq!(attempt("ivr", "wrong"), refused);
+    assert_eq!(attempt("nobody", &outside.password), refused);
+
+    // By certificate alone.
+    let fingerprint = fingerprint(&house.path().join("client.pem"));
+    add_user(house, "bare", &["--no-password", "--certificate", &fingerprint]);
+    let with = Client::new(&outside.server, house.path(), Some("client.pem"));
+    assert_eq!(with.try_call("Login", &json!({"user": "bare"})).status, 200);
+    assert_eq!(outside.client().try_call("Login", &json!({"user": "bare"})).status, 401);
+
+    let rotated = house.run(&["api", "user", "rotate", "ivr"]);
+    assert!(rotated.status.success(), "{rotated:?}");
+    assert_eq!(attempt("ivr", &outside.password), refused);
+    let client = {
+        let text = String::from_utf8_lossy(&rotated.stdout).into_owned();
+        let password = text
+            .lines()
+            .find_map(|line| line.strip_prefix("password, shown this once: "));
+        let mut client = outside.client();
+        client.log_in("ivr", password.expect("a password"));
+        client
+    };
+    let narrowed = house.run(&["api", "user", "network", "ivr", "192.0.2.0/24"]);
+    assert!(narrowed.status.success(), "{narrowed:?}");
+    assert_eq!(client.problem("Logout", &json!({})), (401, "no-session".to_owned()));
+    for user in ["ivr", "bare"] {
+        let revoked = house.run(&["api", "user", "revoke", user]);
+        assert!(revoked.status.success(), "{revoked:?}");
+    }
+    // Nobody may come from anywhere now: the door is shut before TLS.
+    wait_for("the door to be shut", PATIENCE, || {
+        let port = outside.server.api.expect("an API").port();
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).expect("a connection");
+        stream
+            .set_read_timeout(Some(Duration::from_secs(1)))
+            .expect("a time-out");
+        matches!(std::io::Read::read(&mut stream, &mut [0; 1]), Ok(0)).then_some(())
+    });
+}
+
+/// As `openssl x509 -noout -fingerprint -sha256` shows it.
+fn fingerprint(file: &Path) -> String {
+    let der = CertificateDer::from_pem_file(file).expect("a certificate");
+    let hash = ring::digest::digest(&ring::digest::SHA256, &der);
+    let bytes: Vec<String> = hash.as_ref().iter().map(|byte| format!("{byte:02X}")).collect();
+    bytes.join(":")
+}
+
+#[test]
+fn what_is_logged_and_counted_has_no_secret_in_it() {
+    let outside = Outside::new(&Settings {
+        two_questions: true,
+        log_level: Some("trace"),
+        ..Settings::default()
+    });
+    let rights = ["--allow", "read-password"];
+    let password = add_user(&outside.house, "reader", &rights);
+    let mut client = outside.client();
+    client.log_in("reader", &password);
+    assert_eq!(client.verify("4711", anna), "passed");
+    let proposed = client.call("PasswordRandomGet", &json!({"audio": "pcm"}));
+    let order = json!({"password": proposed["password"], "idempotencyKey": "1"});
+    assert_eq!(client.call("UserPasswordSync", &order)["status"], "done");
+    client.problem("UserAccountsUnlock", &json!({"idempotencyKey": "1"}));
+    let (_, metrics) = outside.server.page("/metrics");
+    let counted =
+        "passline_api_calls_total{call=\"UserPasswordSync\",form=\"json\",client=\"reader\",outcome=\"ok\"} 1";
+    assert!(metrics.contains(counted), "{metrics}");
+    assert!(
+        metrics.contains("passline_api_call_duration_seconds_count{call=\"Login\"}"),
+        "{metrics}"
+    );
+    let log = outside.server.log();
+    assert!(
+        log.contains("call=\"UserPasswordSync\"") && log.contains("client=\"reader\""),
+        "{log}"
+    );
+    let session = client.session.as_deref().expect("a session");
+    let secrets = [session, &password, text(&proposed["value"]), "835164"];
+    let everything = [log, metrics, outside.server.stop()].concat();
+    for secret in secrets {
+        assert!(!everything.contains(secret), "a secret is in the log or the metrics");
+    }
+}
