@@ -9,9 +9,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
 use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::MetricType;
@@ -23,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::calls::Calls;
 use super::json;
 use super::log::Log;
+use super::problem::Problem;
 use super::server::{Gate, Peer, Server, ServerError, ServerMetrics, Settings};
 use crate::network_list::NetworkList;
 use crate::service::{ApiPeer, ServiceError, Services};
@@ -76,7 +78,8 @@ impl Web {
             ..settings
         };
         let log = Log::default();
-        let router = json::router(calls.clone(), log.clone()).layer(middleware::from_fn(name_peer));
+        let proxies = settings.trusted_proxies.clone();
+        let router = json::router(calls.clone(), log.clone()).layer(middleware::from_fn_with_state(proxies, name_peer));
         let (address, metrics, ended) = serve(settings, router, stop.clone()).await?;
         let services = services.clone();
         tokio::spawn(async move {
@@ -136,9 +139,19 @@ async fn serve(settings: Settings, router: Router, stop: CancellationToken) -> R
     Ok((address, metrics, ended))
 }
 
-/// Says whom a request is from, in the words of the services.
-async fn name_peer(mut request: Request, next: Next) -> Response {
+/// Says whom a request is from, in the words of the services. A proxy that does not say for whom it asks is nobody's
+/// client: all the world would have its address.
+async fn name_peer(State(proxies): State<NetworkList>, mut request: Request, next: Next) -> Response {
     if let Some(peer) = request.extensions().get::<Peer>() {
+        if proxies.entry(peer.address).is_some() {
+            return Problem::new(
+                StatusCode::BAD_REQUEST,
+                "unknown-client-address",
+                "It is not known whom the request is from",
+            )
+            .detail("the proxy has to say so, by X-Forwarded-For or a PROXY header")
+            .into_response();
+        }
         let peer = ApiPeer {
             address: peer.address,
             certificate: peer.certificate.map(|certificate| certificate.to_string()),

@@ -18,14 +18,15 @@ const SECTION: &str = "\n[api]\nlisten = \"127.0.0.1:0\"\ncertificate = \"api.pe
                        client_ca = \"ca.pem\"\n";
 
 /// A house with an API, and an API user `ivr`.
-struct Outside {
-    house: House,
-    server: Server,
+pub(crate) struct Outside {
+    // Before its folder, which it writes to.
+    pub(crate) server: Server,
+    pub(crate) house: House,
     password: String,
 }
 
 impl Outside {
-    fn new(settings: &Settings<'_>) -> Self {
+    pub(crate) fn new(settings: &Settings<'_>) -> Self {
         let configuration = format!("{SECTION}{}", settings.configuration);
         let house = House::new(&Settings {
             configuration: &configuration,
@@ -45,10 +46,24 @@ impl Outside {
         Client::new(&self.server, self.house.path(), None)
     }
 
-    fn log_in(&self) -> Client {
+    pub(crate) fn log_in(&self) -> Client {
         let mut client = self.client();
         client.log_in("ivr", &self.password);
         client
+    }
+}
+
+impl Outside {
+    /// What a sign-in is answered that says it was passed on for somebody.
+    fn log_in_through(&self, forwarded: Option<&str>) -> u16 {
+        let client = self.client();
+        let body = json!({"user": "ivr", "password": self.password}).to_string();
+        let request = client.http.post(format!("{}/api/v1/Login", client.base));
+        let mut request = request.header("content-type", "application/json").body(body);
+        if let Some(forwarded) = forwarded {
+            request = request.header("x-forwarded-for", forwarded);
+        }
+        block_on(async { request.send().await.expect("an answer").status().as_u16() })
     }
 }
 
@@ -64,10 +79,10 @@ fn add_user(house: &House, name: &str, options: &[&str]) -> String {
 }
 
 /// Somebody who uses the API.
-struct Client {
+pub(crate) struct Client {
     http: reqwest::Client,
-    base: String,
-    session: Option<String>,
+    pub(crate) base: String,
+    pub(crate) session: Option<String>,
 }
 
 struct Answer {
@@ -354,7 +369,7 @@ fn what_is_not_as_described_is_told_without_its_text() {
         ("{\"secret\":1}", "expected one of"),
         ("{", "is not JSON"),
         ("[]", "should be an object"),
-        ("{}", "either `digits` or `pageToken`"),
+        ("{}", "missing field `digits`"),
     ] {
         let answer = client.send("POST", "/api/v1/UserIVRList", Some(body.to_owned()), "application/json");
         assert_eq!(problem_of(&answer), (400, "invalid-request".to_owned()));
@@ -450,6 +465,40 @@ fn who_may_come_and_how_is_said_while_it_runs() {
             .expect("a time-out");
         matches!(std::io::Read::read(&mut stream, &mut [0; 1]), Ok(0)).then_some(())
     });
+}
+
+#[test]
+fn a_proxy_says_whom_a_request_is_from_and_nobody_else_does() {
+    let outside = Outside::new(&Settings::default());
+    add_user(&outside.house, "far", &["--network", "192.0.2.0/24"]);
+    // No proxy is trusted: whatever a client says of itself is not heard.
+    assert_eq!(outside.log_in_through(None), 200);
+    assert_eq!(outside.log_in_through(Some("192.0.2.7")), 200);
+
+    let file = outside.house.path().join("passline.toml");
+    let text = fs::read_to_string(&file).expect("a configuration");
+    fs::write(
+        &file,
+        text.replace("[api]\n", "[api]\ntrusted_proxies = [\"127.0.0.1\"]\n"),
+    )
+    .expect("written");
+    let Outside {
+        house,
+        server,
+        password,
+    } = outside;
+    server.stop();
+    let server = house.serve();
+    let outside = Outside {
+        house,
+        server,
+        password,
+    };
+    // The IVR may come from this machine, and everything that the proxy passes on would.
+    assert_eq!(outside.log_in_through(None), 400);
+    assert_eq!(outside.log_in_through(Some("198.51.100.1")), 403);
+    // In the network of another one: heard, and not let in.
+    assert_eq!(outside.log_in_through(Some("192.0.2.7")), 401);
 }
 
 /// As `openssl x509 -noout -fingerprint -sha256` shows it.

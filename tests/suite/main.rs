@@ -8,6 +8,7 @@ mod calls;
 mod canary;
 mod changes;
 mod cli;
+mod clients;
 mod crash;
 mod faults;
 mod lossy;

@@ -32,7 +32,7 @@ pub struct Request {
 pub struct Response {
     /// Proves that a request belongs to this session: keep it secret, and show it with every other call. It works from the
     /// network of this sign-in alone, and once only: after Logout, or after its time, it is worth nothing.
-    #[schema(inline)]
+    #[schema(value_type = String)]
     session_id: SecretText,
     /// After how many seconds without a call it ends.
     idle_seconds: u64,

@@ -40,13 +40,13 @@ pub struct Response {
     password: Handle,
     /// The password as text, where this API user may read it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(inline)]
+    #[schema(value_type = Option<String>)]
     value: Option<SecretText>,
     /// What to say, character by character. As secret as the password: never log it.
     speak: Vec<SpeakToken>,
     /// All of it as sound, in base64, if it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(inline)]
+    #[schema(value_type = Option<String>)]
     audio: Option<SecretText>,
 }
 
@@ -55,10 +55,10 @@ pub struct Response {
 #[serde(rename_all = "camelCase")]
 pub struct SpeakToken {
     /// The recording among the prompts of Passline.
-    #[schema(inline)]
+    #[schema(value_type = String)]
     prompt_id: SecretText,
     /// What the recording says, for an engine: "capital B".
-    #[schema(inline)]
+    #[schema(value_type = String)]
     text: SecretText,
 }
 

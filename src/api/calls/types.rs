@@ -119,7 +119,8 @@ pub enum AudioFormat {
     Pcm,
 }
 
-/// An answer that carries a secret: a password as text, as names of keys, or as sound. Redacted and wiped.
+/// An answer that carries a secret: a password as text, as names of keys, or as sound. Redacted and wiped. In the
+/// description it is a text.
 #[derive(Clone, Debug, Default)]
 pub struct SecretText(pub Secret);
 
@@ -128,14 +129,6 @@ impl Serialize for SecretText {
         serializer.serialize_str(self.0.expose())
     }
 }
-
-impl PartialSchema for SecretText {
-    fn schema() -> RefOr<Schema> {
-        ObjectBuilder::new().schema_type(Type::String).into()
-    }
-}
-
-impl ToSchema for SecretText {}
 
 /// How far a change has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]

@@ -10,19 +10,19 @@ use crate::service::{Candidate, Candidates};
 /// The call.
 pub struct UserIvrList;
 
-/// What the caller keyed, or the next page.
+/// What the caller keyed.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(as = UserIVRListRequest)]
 pub struct Request {
-    /// The digits of the ID: a number, or a login on the letters of the keypad. Left out for the next page.
-    digits: Option<Keys>,
+    /// The digits of the ID: a number, or a login on the letters of the keypad.
+    digits: Keys,
     /// A second number, if the caller was asked for it: used where several people share the digits of the ID.
     discriminator: Option<Keys>,
     /// How many are told at once; 10 if nothing is said.
     #[schema(minimum = 1, maximum = 50)]
     page_size: Option<u32>,
-    /// Where the last page has ended.
+    /// For the next page of the same list: where the last one has ended.
     page_token: Option<Handle>,
     /// Under it the same digits are counted once.
     idempotency_key: Option<IdempotencyKey>,
@@ -72,21 +72,15 @@ impl Call for UserIvrList {
 
     async fn run(calls: &Calls, who: Who, request: Request) -> Result<Response, Fault> {
         let visit = calls.session(&who).await?.visit;
-        let candidates = match (&request.digits, &request.page_token) {
-            (Some(digits), None) => {
+        let candidates = match request.page_token {
+            Some(_) => visit.candidates_again().await?,
+            None => {
                 let second = request.discriminator.as_ref().map(|keys| &keys.0);
                 let key = request.idempotency_key.as_ref().map(|key| &key.0);
-                match visit.candidates(&digits.0, second, key).await? {
+                match visit.candidates(&request.digits.0, second, key).await? {
                     Candidates::Listed(listed) => listed,
                     Candidates::Refused => return Err(Fault::new(FaultKind::TooManyTries)),
                 }
-            }
-            (None, Some(_)) => visit.candidates_again().await?,
-            _ => {
-                return Err(Fault::with(
-                    FaultKind::InvalidRequest,
-                    "give either `digits` or `pageToken`",
-                ));
             }
         };
         page(calls.settings().names, candidates, &request)

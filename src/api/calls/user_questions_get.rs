@@ -44,14 +44,14 @@ pub struct AskedQuestion {
     /// Stands for it in this session.
     question: Handle,
     /// What is asked, in words.
-    #[schema(inline)]
+    #[schema(value_type = String)]
     text: SecretText,
     /// The recording of it, among the prompts of Passline, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     prompt_id: Option<String>,
     /// The sound of it in base64, if it was asked for and can be had.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(inline)]
+    #[schema(value_type = Option<String>)]
     audio: Option<SecretText>,
 }
 

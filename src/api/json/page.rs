@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use serde_json::Value;
-use utoipa::openapi::OpenApi;
+use utoipa::openapi::{OpenApi, RefOr, Schema};
+
+use crate::for_each_call;
 
 const STYLE: &str = "
 :root { color-scheme: light dark; --line: #8884; --soft: #8882; --accent: #0b62a8; }
@@ -31,14 +33,20 @@ th:first-child, td:first-child { width: 14rem; }
 }";
 
 /// The page.
-pub(super) fn html(document: &OpenApi) -> String {
-    let document = serde_json::to_value(document).unwrap_or_default();
+pub(super) fn html(openapi: &OpenApi) -> String {
+    let document = &Document {
+        value: serde_json::to_value(openapi).unwrap_or_default(),
+        openapi,
+    };
     let mut page = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>Passline API</title>\
          <style>{STYLE}</style></head><body><div class=\"all\">"
     );
-    let calls: Vec<(&String, &Value)> = document["paths"].as_object().into_iter().flatten().collect();
+    let calls: Vec<(String, &Value)> = paths_in_order()
+        .into_iter()
+        .map(|path| (path.clone(), &document["paths"][&path]))
+        .collect();
     page.push_str("<nav aria-label=\"Calls\">");
     for (path, _) in &calls {
         let name = name_of(path);
@@ -50,11 +58,52 @@ pub(super) fn html(document: &OpenApi) -> String {
         let _ = write!(page, "<p>{}</p>", marked(paragraph));
     }
     for (path, item) in &calls {
-        call(&mut page, &document, path, &item["post"]);
+        call(&mut page, document, path, &item["post"]);
     }
-    things(&mut page, &document);
+    things(&mut page, document);
     page.push_str("</main></div></body></html>\n");
     page
+}
+
+/// The description, as text to be read and as it was made: in the text, members stand in the order of the alphabet.
+struct Document<'a> {
+    value: Value,
+    openapi: &'a OpenApi,
+}
+
+impl Document<'_> {
+    fn schema(&self, name: &str) -> &Value {
+        &self.value["components"]["schemas"][name]
+    }
+
+    /// The members of an object, in the order in which they are declared.
+    fn members(&self, name: &str) -> Vec<&str> {
+        let components = self.openapi.components.as_ref();
+        match components.and_then(|components| components.schemas.get(name)) {
+            Some(RefOr::T(Schema::Object(object))) => object.properties.keys().map(String::as_str).collect(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl std::ops::Index<&str> for Document<'_> {
+    type Output = Value;
+
+    fn index(&self, key: &str) -> &Value {
+        &self.value[key]
+    }
+}
+
+/// The calls as they follow each other.
+fn paths_in_order() -> Vec<String> {
+    let mut paths = Vec::new();
+    macro_rules! path {
+        ($call:ty) => {
+            paths.push(super::path_of::<$call>());
+        };
+    }
+    for_each_call!(path);
+    paths
 }
 
 fn link(page: &mut String, anchor: &str, label: &str) {
@@ -65,7 +114,7 @@ fn name_of(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-fn call(page: &mut String, document: &Value, path: &str, operation: &Value) {
+fn call(page: &mut String, document: &Document<'_>, path: &str, operation: &Value) {
     let name = name_of(path);
     let _ = write!(page, "<section><h2 id=\"{0}\">{0}</h2>", escaped(name));
     let _ = write!(
@@ -83,13 +132,13 @@ fn call(page: &mut String, document: &Value, path: &str, operation: &Value) {
         "<pre>POST {}\n{session}Content-Type: application/json</pre>",
         escaped(path)
     );
+    members(page, "Request", document, request.unwrap_or_default());
     members(
         page,
-        "Request",
-        &document["components"]["schemas"][request.unwrap_or_default()],
+        "Response",
+        document,
+        reference_of(&answers[0]).unwrap_or_default(),
     );
-    let response = reference_of(&answers[0]).unwrap_or_default();
-    members(page, "Response", &document["components"]["schemas"][response]);
     page.push_str("<h3>Faults</h3><div class=\"tables\"><table><tr><th>Status</th><th>Problems</th></tr>");
     for (status, answer) in operation["responses"].as_object().into_iter().flatten() {
         if status != "200" {
@@ -101,7 +150,7 @@ fn call(page: &mut String, document: &Value, path: &str, operation: &Value) {
 }
 
 /// What several calls share.
-fn things(page: &mut String, document: &Value) {
+fn things(page: &mut String, document: &Document<'_>) {
     page.push_str("<section><h2 id=\"things\">What they are made of</h2>");
     for (name, schema) in document["components"]["schemas"].as_object().into_iter().flatten() {
         if name.ends_with("Request") || name.ends_with("Response") {
@@ -114,7 +163,7 @@ fn things(page: &mut String, document: &Value) {
             marked(text(&schema["description"]))
         );
         if schema["properties"].is_object() {
-            members(page, "", schema);
+            members(page, "", document, name);
         } else if let Some(choices) = schema["oneOf"].as_array().or(schema["enum"].as_array()) {
             page.push_str("<div class=\"tables\"><table><tr><th>Value</th><th>Meaning</th></tr>");
             for choice in choices {
@@ -138,27 +187,26 @@ fn things(page: &mut String, document: &Value) {
     page.push_str("</section>");
 }
 
-fn members(page: &mut String, heading: &str, schema: &Value) {
+fn members(page: &mut String, heading: &str, document: &Document<'_>, name: &str) {
     if !heading.is_empty() {
         let _ = write!(page, "<h3>{}</h3>", escaped(heading));
     }
+    let schema = document.schema(name);
     let required: Vec<&str> = schema["required"]
         .as_array()
         .into_iter()
         .flatten()
         .filter_map(Value::as_str)
         .collect();
-    let Some(properties) = schema["properties"].as_object().filter(|all| !all.is_empty()) else {
+    let names = document.members(name);
+    if names.is_empty() {
         page.push_str("<p>An empty object: <code>{}</code></p>");
         return;
-    };
+    }
     page.push_str("<div class=\"tables\"><table><tr><th>Member</th><th>What it is</th></tr>");
-    for (name, property) in properties {
-        let need = if required.contains(&name.as_str()) {
-            ""
-        } else {
-            ", optional"
-        };
+    for name in names {
+        let property = &schema["properties"][name];
+        let need = if required.contains(&name) { "" } else { ", optional" };
         let _ = write!(
             page,
             "<tr><td><code>{}</code><br>{}{need}</td><td>{}</td></tr>",

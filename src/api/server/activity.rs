@@ -143,7 +143,9 @@ impl Activity {
     }
 
     pub(super) fn write_goes_on(&self) {
-        self.state().blocked_since = None;
+        if self.state().blocked_since.take().is_some() {
+            self.changed.notify_one();
+        }
     }
 
     /// It was asked to leave after the requests that run.
@@ -225,10 +227,12 @@ impl State {
             }),
             // A head that came while a request ran is only looked at now.
             Some(since) if !self.head_is_late => Some((since.max(self.since) + limits.head, Due::Head)),
-            _ => Some(match self.draining_since {
-                Some(since) => (since.max(self.since) + limits.farewell, Due::Cut(Cut::Farewell)),
-                None => (self.since + limits.idle, Due::Cut(Cut::Idle)),
-            }),
+            _ => match self.draining_since {
+                // The last answer is still being taken.
+                Some(_) if self.blocked_since.is_some() => None,
+                Some(since) => Some((since.max(self.since) + limits.farewell, Due::Cut(Cut::Farewell))),
+                None => Some((self.since + limits.idle, Due::Cut(Cut::Idle))),
+            },
         };
         let next = deadlines.into_iter().flatten().min_by_key(|(deadline, _)| *deadline);
         match next {
@@ -344,6 +348,18 @@ mod tests {
         assert!(activity.state().due(old).is_ok());
         activity.request_ends(old + SECOND * 3, false);
         met_at(&activity, old + SECOND * 4, Due::Cut(Cut::Farewell));
+    }
+
+    #[test]
+    fn a_last_answer_that_is_being_taken_is_waited_for() {
+        let (activity, start) = at_start();
+        activity.request_begins(start);
+        activity.drains(start);
+        activity.request_ends(start, false);
+        activity.write_blocks(start);
+        met_at(&activity, start + SECOND * 10, Due::Cut(Cut::NotReading));
+        activity.write_goes_on();
+        met_at(&activity, start + SECOND, Due::Cut(Cut::Farewell));
     }
 
     #[test]

@@ -13,7 +13,7 @@
 //! [`Problem`](crate::api::problem::Problem). A handler whose client hangs up is dropped where it waits; what must come to
 //! its end belongs into a task of its own.
 //!
-//! Left out on purpose: plain HTTP, upgrades (WebSocket), CONNECT, TRACE, compression, HTTP/3, and answers chosen by
+//! Left out on purpose: plain HTTP, upgrades (WebSocket), CONNECT, compression, HTTP/3, and answers chosen by
 //! server name.
 
 mod activity;

@@ -105,9 +105,9 @@ impl Requests {
             metrics.requests_head_large.add_one();
             return Err(too_large().detail("there are too many header fields"));
         }
-        if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
+        if *request.method() == Method::CONNECT {
             metrics.requests_malformed.add_one();
-            return Err(METHOD.detail("neither CONNECT nor TRACE is served here"));
+            return Err(METHOD.detail("CONNECT is not served here"));
         }
         let found = client_address(self.connection, &self.house.trusted_proxies, request.headers());
         let address = found.map_err(|error| {

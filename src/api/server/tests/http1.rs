@@ -163,18 +163,13 @@ async fn a_refusal_waits_for_the_answers_before_it() {
 }
 
 #[tokio::test]
-async fn methods_that_nothing_is_done_with_are_not_implemented() {
+async fn what_asks_for_a_tunnel_is_refused_and_trace_is_a_method_like_any_other() {
     let server = start(|_| ()).await;
-    for request in [
-        "TRACE / HTTP/1.1\r\nHost: a\r\n\r\n",
-        "CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n",
-    ] {
-        assert_eq!(
-            refused(&server, request).await,
-            "501 method-not-implemented",
-            "{request}"
-        );
-    }
+    let tunnel = "CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n";
+    assert_eq!(refused(&server, tunnel).await, "501 method-not-implemented");
+    let mut stream = server.connect().await;
+    let answer = exchange(&mut stream, "TRACE / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!((answer.status, answer.body.as_str()), (405, ""));
 }
 
 #[tokio::test]
