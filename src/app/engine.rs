@@ -23,7 +23,7 @@ use crate::call::metrics::Metrics;
 use crate::call::record::CallRecords;
 use crate::call::registry::Registry;
 use crate::call::switchboard::{self, House};
-use crate::config::{Config, Transport};
+use crate::config::{ApiSection, Config, Transport};
 use crate::rate::Rate;
 use crate::service::{LogSink, OutboxLimits, Sink};
 use crate::speech::Speech;
@@ -66,6 +66,7 @@ impl Engine {
         let room = file_handles::raise(Room {
             calls: config.calls.max,
             connections: config.sip_limits.max_connections,
+            api: config.api.as_ref().map_or(0, |api| api.connections),
         });
         let watch = flows::Watch::begin(&config.dialplans, &config.speech.prompts);
         let backstage = backstage::open_settled(config).await?;
@@ -106,7 +107,13 @@ impl Engine {
             Arc::clone(&sip_figures),
         );
         let api = match &config.api {
-            Some(section) => Some(api::start(section, config, &backstage, &speech, stop.clone()).await?),
+            Some(section) => {
+                let section = &ApiSection {
+                    connections: room.api,
+                    ..section.clone()
+                };
+                Some(api::start(section, config, &backstage, &speech, stop.clone()).await?)
+            }
             None => None,
         };
         if let Some(api) = &api {

@@ -1,4 +1,5 @@
-//! The limit of open files, and what there is room for within it: calls first, then TCP connections.
+//! The limit of open files, and what there is room for within it: calls first, then TCP connections for SIP, then those of
+//! the web API.
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
@@ -18,6 +19,8 @@ pub struct Room {
     pub calls: usize,
     /// TCP connections for SIP.
     pub connections: usize,
+    /// Connections to the web API.
+    pub api: usize,
 }
 
 /// Raises the soft limit of open files to the hard one, and gives how much of what is `wished` there is room for. A limit
@@ -35,7 +38,8 @@ pub fn raise(wished: Room) -> Room {
     let room = room(limit, wished);
     let needed = HOUSE
         .saturating_add((wished.calls as u64).saturating_mul(PER_CALL))
-        .saturating_add(wished.connections as u64);
+        .saturating_add(wished.connections as u64)
+        .saturating_add(wished.api as u64);
     if room.calls < wished.calls {
         tracing::warn!(
             limit,
@@ -51,6 +55,13 @@ pub fn raise(wished: Room) -> Room {
             connections = room.connections,
             "open files are limited to fewer than sip.max_connections needs; fewer TCP connections are taken"
         );
+    } else if room.api < wished.api {
+        tracing::warn!(
+            limit,
+            needed,
+            connections = room.api,
+            "open files are limited to fewer than api.connections needs; fewer connections to the web API are taken"
+        );
     }
     room
 }
@@ -61,9 +72,12 @@ fn room(limit: u64, wished: Room) -> Room {
     let left = limit - HOUSE.min(limit / 2);
     let calls = wished.calls.min(number(left / PER_CALL));
     let left = number(left.saturating_sub((calls as u64).saturating_mul(PER_CALL)));
+    let connections = left.max(FEWEST_CONNECTIONS).min(wished.connections);
+    let left = left.saturating_sub(connections);
     Room {
         calls,
-        connections: left.max(FEWEST_CONNECTIONS).min(wished.connections),
+        connections,
+        api: left.max(FEWEST_CONNECTIONS).min(wished.api),
     }
 }
 
@@ -73,21 +87,24 @@ mod tests {
 
     #[test]
     fn calls_come_first_and_connections_share_what_is_left() {
-        for (limit, wished, calls, connections) in [
-            (u64::MAX, (500, 4_096), 500, 4_096),
-            (1_000_000, (500, 4_096), 500, 4_096),
-            (4_096, (500, 4_096), 500, 4_096 - 1_256),
-            (1_256, (500, 4_096), 500, FEWEST_CONNECTIONS),
-            (1_024, (500, 4_096), 384, FEWEST_CONNECTIONS),
-            (1_024, (500, 8), 384, 8),
-            (128, (500, 4_096), 32, FEWEST_CONNECTIONS),
-            (0, (500, 4_096), 0, FEWEST_CONNECTIONS),
+        const FEW: usize = FEWEST_CONNECTIONS;
+        let of = |(calls, connections, api)| Room {
+            calls,
+            connections,
+            api,
+        };
+        for (limit, wished, expected) in [
+            (u64::MAX, (500, 4_096, 1_024), (500, 4_096, 1_024)),
+            (1_000_000, (500, 4_096, 0), (500, 4_096, 0)),
+            (6_000, (500, 4_096, 1_024), (500, 4_096, 6_000 - 5_352)),
+            (4_096, (500, 4_096, 1_024), (500, 4_096 - 1_256, FEW)),
+            (1_256, (500, 4_096, 8), (500, FEW, 8)),
+            (1_024, (500, 4_096, 1_024), (384, FEW, FEW)),
+            (1_024, (500, 8, 0), (384, 8, 0)),
+            (128, (500, 4_096, 1_024), (32, FEW, FEW)),
+            (0, (500, 4_096, 1_024), (0, FEW, FEW)),
         ] {
-            let wished = Room {
-                calls: wished.0,
-                connections: wished.1,
-            };
-            assert_eq!(room(limit, wished), Room { calls, connections }, "{limit}");
+            assert_eq!(room(limit, of(wished)), of(expected), "{limit}");
         }
     }
 }
