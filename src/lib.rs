@@ -31,6 +31,7 @@ pub mod table;
 pub mod telemetry;
 pub mod time;
 pub mod vault;
+pub mod xml;
 
 pub mod dialplan;
 pub mod identity;

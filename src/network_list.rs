@@ -18,7 +18,7 @@
 //! ```
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Deserializer, de};
@@ -100,6 +100,19 @@ impl NetworkList {
     #[must_use]
     pub fn networks(&self) -> &[IpNet] {
         &self.0
+    }
+}
+
+/// What counts as one line where addresses are counted: an IPv4 address, or the first 64 bits of an IPv6 one, since whoever
+/// has a line has all of those.
+#[must_use]
+pub fn line(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+        v4 => v4,
     }
 }
 

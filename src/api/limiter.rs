@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use crate::network_list::line;
 use crate::rate::{Bucket, Rate};
 
 /// Buckets of addresses and clients; cheap to clone.
@@ -35,14 +36,7 @@ impl Limiter {
 
     /// Whether one more request of an address is heard. Of IPv6, a /64 counts as one: it is one line.
     pub fn admit_address(&self, address: IpAddr, now: Instant) -> bool {
-        let line = match address.to_canonical() {
-            IpAddr::V6(v6) => {
-                let [a, b, c, d, ..] = v6.segments();
-                Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-            }
-            v4 => v4,
-        };
-        self.with(|inner| inner.addresses.take(line, now))
+        self.with(|inner| inner.addresses.take(line(address), now))
     }
 
     /// Whether one more request of a client is heard.

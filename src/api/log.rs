@@ -19,6 +19,7 @@ use crate::time::monotonic;
 pub struct Log {
     calls: Family<CallLabels, Counter>,
     durations: Family<DurationLabels, Histogram, fn() -> Histogram>,
+    limited: Counter,
 }
 
 impl Default for Log {
@@ -26,6 +27,7 @@ impl Default for Log {
         Self {
             calls: Family::default(),
             durations: Family::new_with_constructor(histogram as fn() -> Histogram),
+            limited: Counter::default(),
         }
     }
 }
@@ -43,15 +45,17 @@ struct DurationLabels {
     call: &'static str,
 }
 
-/// A request that is being answered.
+/// A request that is being answered. Told when it is dropped without an answer, too: the client has hung up.
 #[derive(Debug)]
 pub struct Entry {
+    log: Log,
     call: &'static str,
     form: &'static str,
     address: String,
     /// The client, as soon as it has proved to be one.
     pub client: Arc<OnceLock<String>>,
     begun: Instant,
+    outcome: &'static str,
 }
 
 impl Log {
@@ -68,44 +72,63 @@ impl Log {
             Unit::Seconds,
             self.durations.clone(),
         );
+        registry.register(
+            "api_requests_limited",
+            "Requests that were not heard because their address has asked too often",
+            self.limited.clone(),
+        );
     }
 
     /// A request has come.
     #[must_use]
     pub fn begin(&self, call: &'static str, form: &'static str, peer: &ApiPeer) -> Entry {
         Entry {
+            log: self.clone(),
             call,
             form,
             address: peer.address.to_string(),
             client: Arc::default(),
             begun: monotonic(),
+            outcome: "gone",
         }
     }
 
+    /// A request was not heard. That is counted, and not told: there may be thousands.
+    pub fn limited(&self) {
+        self.limited.inc();
+    }
+}
+
+impl Entry {
     /// It is answered.
-    pub fn end(&self, entry: Entry, fault: Option<FaultKind>) {
-        let took = entry.begun.elapsed();
-        let client = entry.client.get().cloned().unwrap_or_default();
-        let outcome = fault.map_or("ok", FaultKind::slug);
+    pub fn end(mut self, fault: Option<FaultKind>) {
+        self.outcome = fault.map_or("ok", FaultKind::slug);
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let took = self.begun.elapsed();
+        let client = self.client.get().cloned().unwrap_or_default();
         tracing::info!(
             target: "passline::api",
-            call = entry.call,
-            form = entry.form,
+            call = self.call,
+            form = self.form,
             client,
-            address = entry.address,
-            outcome,
+            address = self.address,
+            outcome = self.outcome,
             duration_ms = milliseconds(took),
             "a call of the API was answered"
         );
-        let durations = DurationLabels { call: entry.call };
-        self.durations.get_or_create(&durations).observe(took.as_secs_f64());
+        let durations = DurationLabels { call: self.call };
+        self.log.durations.get_or_create(&durations).observe(took.as_secs_f64());
         let labels = CallLabels {
-            call: entry.call,
-            form: entry.form,
+            call: self.call,
+            form: self.form,
             client,
-            outcome,
+            outcome: self.outcome,
         };
-        self.calls.get_or_create(&labels).inc();
+        self.log.calls.get_or_create(&labels).inc();
     }
 }
 

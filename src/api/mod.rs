@@ -7,7 +7,9 @@
 //! | [`json`] | the calls as JSON, with their description |
 //! | [`limiter`] | how often an address and a client may ask |
 //! | [`log`] | the access log of the API, and what is counted |
+//! | `mistake` | what is wrong with a request, without what was in it |
 //! | [`problem`] | what went wrong, as a body |
+//! | [`soap`] | the calls as SOAP, with their description |
 //! | [`server`] | HTTPS, for whatever router is given |
 //! | [`web`] | the web API while it is served |
 
@@ -16,6 +18,8 @@ pub mod calls;
 pub mod json;
 pub mod limiter;
 pub mod log;
+mod mistake;
 pub mod problem;
 pub mod server;
+pub mod soap;
 pub mod web;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use prometheus_client::collector::Collector;
@@ -21,11 +21,12 @@ use prometheus_client::registry::Registry;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::calls::Calls;
+use super::calls::{Calls, FaultKind};
 use super::json;
 use super::log::Log;
 use super::problem::Problem;
 use super::server::{Gate, Peer, Server, ServerError, ServerMetrics, Settings};
+use super::soap;
 use crate::network_list::NetworkList;
 use crate::service::{ApiPeer, ServiceError, Services};
 
@@ -59,7 +60,8 @@ pub enum WebError {
 const NETWORKS_INTERVAL: Duration = Duration::from_secs(2);
 
 impl Web {
-    /// Serves these calls until `stop`, to addresses that a client may come from.
+    /// Serves these calls until `stop`, to addresses that a client may come from. `url` is where they reach it, if that is
+    /// not what they say themselves.
     ///
     /// # Errors
     /// Says which file or port is in the way.
@@ -67,6 +69,7 @@ impl Web {
         settings: Settings,
         services: &Services,
         calls: Calls,
+        url: Option<String>,
         stop: CancellationToken,
     ) -> Result<Self, WebError> {
         let networks = Arc::new(Networks {
@@ -78,8 +81,13 @@ impl Web {
             ..settings
         };
         let log = Log::default();
-        let proxies = settings.trusted_proxies.clone();
-        let router = json::router(calls.clone(), log.clone()).layer(middleware::from_fn_with_state(proxies, name_peer));
+        let entrance = Entrance {
+            proxies: settings.trusted_proxies.clone(),
+            calls: calls.clone(),
+            log: log.clone(),
+        };
+        let router = json::router(calls.clone(), log.clone()).merge(soap::router(calls.clone(), log.clone(), url));
+        let router = router.layer(middleware::from_fn_with_state(entrance, enter));
         let (address, metrics, ended) = serve(settings, router, stop.clone()).await?;
         let services = services.clone();
         tokio::spawn(async move {
@@ -139,25 +147,40 @@ async fn serve(settings: Settings, router: Router, stop: CancellationToken) -> R
     Ok((address, metrics, ended))
 }
 
-/// Says whom a request is from, in the words of the services. A proxy that does not say for whom it asks is nobody's
-/// client: all the world would have its address.
-async fn name_peer(State(proxies): State<NetworkList>, mut request: Request, next: Next) -> Response {
-    if let Some(peer) = request.extensions().get::<Peer>() {
-        if proxies.entry(peer.address).is_some() {
-            return Problem::new(
-                StatusCode::BAD_REQUEST,
-                "unknown-client-address",
-                "It is not known whom the request is from",
-            )
-            .detail("the proxy has to say so, by X-Forwarded-For or a PROXY header")
-            .into_response();
-        }
-        let peer = ApiPeer {
-            address: peer.address,
-            certificate: peer.certificate.map(|certificate| certificate.to_string()),
-        };
-        request.extensions_mut().insert(peer);
+/// What every request passes.
+#[derive(Clone)]
+struct Entrance {
+    proxies: NetworkList,
+    calls: Calls,
+    log: Log,
+}
+
+/// Hears a request, if its address has not asked too often, and says whom it is from in the words of the services. A proxy
+/// that does not say for whom it asks is nobody's client: all the world would have its address.
+async fn enter(State(entrance): State<Entrance>, mut request: Request, next: Next) -> Response {
+    let Some(peer) = request.extensions().get::<Peer>() else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    if !entrance.calls.admits(peer.address) {
+        entrance.log.limited();
+        let kind = FaultKind::TooManyRequests;
+        let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, kind.slug(), kind.title());
+        return ([(header::RETRY_AFTER, "1")], problem).into_response();
     }
+    if entrance.proxies.entry(peer.address).is_some() {
+        return Problem::new(
+            StatusCode::BAD_REQUEST,
+            "unknown-client-address",
+            "A proxy does not say whom the request is from",
+        )
+        .detail("the proxy has to say so, by X-Forwarded-For or a PROXY header")
+        .into_response();
+    }
+    let peer = ApiPeer {
+        address: peer.address,
+        certificate: peer.certificate.map(|certificate| certificate.to_string()),
+    };
+    request.extensions_mut().insert(peer);
     next.run(request).await
 }
 

@@ -48,6 +48,6 @@ pub async fn start(
         },
         ..Settings::new(section.listen, tls)
     };
-    let web = Web::start(settings, &backstage.services, calls, stop).await;
+    let web = Web::start(settings, &backstage.services, calls, section.url.clone(), stop).await;
     web.context("the web API cannot be served (the section [api])")
 }

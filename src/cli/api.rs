@@ -1,13 +1,14 @@
 //! `passline api`: users of the web API, and its description.
 
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 
 use super::{ConfigArgs, output, runtime};
 use crate::api::json::openapi;
+use crate::api::soap;
 use crate::app::backstage::{self, Backstage};
 use crate::network_list::NetworkList;
 use crate::secret::Secret;
@@ -20,6 +21,14 @@ pub(super) enum Command {
     Openapi {
         /// The file; standard output if nothing is said.
         file: Option<PathBuf>,
+    },
+    /// Write the description of the API for SOAP (WSDL 1.1).
+    Wsdl {
+        /// The file; standard output if nothing is said.
+        file: Option<PathBuf>,
+        /// Where clients reach the server.
+        #[arg(long, default_value = "https://localhost:8443")]
+        url: String,
     },
 }
 
@@ -74,7 +83,10 @@ enum UserCommand {
         #[command(flatten)]
         rights: Rights,
     },
-    /// Give an API user another password or certificate. Sessions that it has begun go on.
+    /// Give an API user another password, or another certificate.
+    ///
+    /// Sessions that it has begun go on with another password, and end with another certificate. Who had a certificate alone
+    /// needs both from then on if a password is made.
     Rotate {
         /// The API user.
         name: String,
@@ -119,17 +131,17 @@ struct Certificate {
 pub(super) fn run(command: &Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::User(args) => user(args),
-        Command::Openapi { file } => {
-            match file {
-                Some(file) => {
-                    std::fs::write(file, openapi::text())
-                        .with_context(|| format!("cannot write {}", file.display()))?;
-                }
-                None => output::text(openapi::text()),
-            }
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Openapi { file } => written(file.as_deref(), &openapi::text()),
+        Command::Wsdl { file, url } => written(file.as_deref(), &soap::description(url)),
     }
+}
+
+fn written(file: Option<&Path>, text: &str) -> anyhow::Result<ExitCode> {
+    match file {
+        Some(file) => std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?,
+        None => output::text(text),
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn user(args: &UserArgs) -> anyhow::Result<ExitCode> {

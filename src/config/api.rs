@@ -14,6 +14,8 @@ use crate::service;
 pub struct ApiSection {
     /// Where it listens.
     pub listen: SocketAddr,
+    /// Where clients reach it, without a path; told in the description for SOAP.
+    pub url: Option<String>,
     /// The server's certificate and those that lead from it to an authority, in PEM.
     pub certificate: PathBuf,
     /// The key of the certificate, in PEM.
@@ -59,6 +61,17 @@ pub(super) fn read(
             None
         }
     });
+    let url: Option<String> = table.optional("url");
+    let url = url.map(|url| url.trim_end_matches('/').to_owned());
+    if url.as_ref().is_some_and(|url| {
+        url.strip_prefix("https://")
+            .is_none_or(|host| host.is_empty() || host.contains('/'))
+    }) {
+        table.mistake(
+            "url",
+            "must be \"https://\" with a host, and a port if it is not 443: nothing behind it",
+        );
+    }
     let certificate = table.required("certificate", "a file with the server's certificate, in PEM");
     let key = table.required("key", "a file with the key of the certificate, in PEM");
     let client_ca = table.optional("client_ca").map(path);
@@ -90,6 +103,7 @@ pub(super) fn read(
     table.finish();
     Some(ApiSection {
         listen: listen?,
+        url,
         certificate: path(certificate?),
         key: path(key?),
         client_ca,

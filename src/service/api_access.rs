@@ -20,17 +20,19 @@ use zeroize::Zeroizing;
 
 use super::api_client::{ApiClient, Right};
 use super::begin::Arrival;
+use super::end::AT_ONCE;
 use super::lockouts::Watched;
 use super::record;
 use super::{ServiceError, Services, Visit};
 use crate::identity::client_secret::ClientSecretHash;
 use crate::identity::event::{Door, EventKind};
 use crate::identity::ids::SessionId;
+use crate::identity::keyed_hash::HashError;
 use crate::identity::lockout::{Refusal, Standing, SubjectKey};
 use crate::identity::question::Channel;
 use crate::identity::user::LanguageTag;
 use crate::integration::target::Expiry;
-use crate::network_list::NetworkList;
+use crate::network_list::{self, NetworkList};
 use crate::secret::Secret;
 use crate::store::api_client::{self, ApiClientRow};
 use crate::store::api_session::{self, ApiSessionRow};
@@ -116,17 +118,19 @@ impl Services {
     pub async fn sign_in(&self, who: SignIn<'_>) -> Result<SignedIn, ServiceError> {
         let now = self.now();
         let address = who.peer.address.to_canonical().to_string();
-        let subjects = self.sign_in_subjects(who.client, &address);
-        let (row, wait) = {
+        let row = {
             let mut tx = self.store().read().await?;
-            let row = api_client::find(&mut tx, who.client).await?;
-            (row, self.wait_before(&mut tx, &subjects, now).await?)
+            api_client::find(&mut tx, who.client).await?
         };
-        if let Some(wait) = wait {
-            return Ok(SignedIn::Wait(wait));
+        let subjects = self.sign_in_subjects(&who, row.as_ref());
+        {
+            let mut tx = self.store().read().await?;
+            if let Some(wait) = self.wait_before(&mut tx, &subjects, now).await? {
+                return Ok(SignedIn::Wait(wait));
+            }
         }
         let problem = match self.problem_of(&who, row.as_ref()).await? {
-            Ok(client) => return self.let_in(who, client).await.map(SignedIn::Session),
+            Ok(client) => return self.let_in(who, client, subjects).await,
             Err(problem) => problem,
         };
         let mut tx = self.store().write().await?;
@@ -172,7 +176,7 @@ impl Services {
         if is_idle || client.revoked.is_some() || !stays(&row, &client, peer) {
             return Err(ServiceError::NoVisit);
         }
-        if now.since(row.used) >= NOTE_EVERY {
+        if now.since(row.used) >= NOTE_EVERY.min(self.config().api_idle / 4) {
             let mut tx = self.store().write().await?;
             api_session::touch(&mut tx, &hash, now).await?;
             tx.commit().await?;
@@ -219,7 +223,17 @@ impl Services {
     /// # Errors
     /// When the database fails.
     pub async fn end_idle_sessions(&self) -> Result<usize, ServiceError> {
-        const AT_ONCE: u32 = 100;
+        let mut ended = 0;
+        loop {
+            let some = self.end_some_idle_sessions().await?;
+            ended += some;
+            if some < AT_ONCE as usize {
+                return Ok(ended);
+            }
+        }
+    }
+
+    async fn end_some_idle_sessions(&self) -> Result<usize, ServiceError> {
         let now = self.now();
         let before = now.minus(self.config().api_idle);
         let mut tx = self.store().write().await?;
@@ -232,11 +246,16 @@ impl Services {
         Ok(idle.len())
     }
 
-    fn sign_in_subjects(&self, client: &str, address: &str) -> Vec<(SubjectKey, SubjectKind)> {
+    /// What a sign-in is counted for. A client that was changed begins anew: failures with its old password say nothing of
+    /// the new one.
+    fn sign_in_subjects(&self, who: &SignIn<'_>, row: Option<&ApiClientRow>) -> Vec<(SubjectKey, SubjectKind)> {
         let peppers = self.peppers();
+        let line = network_list::line(who.peer.address).to_string();
+        let changed = row.map_or(0, |row| row.changed.as_millis());
+        let client = format!("{} {changed}", who.client);
         vec![
-            (SubjectKey::client(peppers, client, address), SubjectKind::Client),
-            (SubjectKey::address(peppers, address), SubjectKind::Address),
+            (SubjectKey::client(peppers, &client, &line), SubjectKind::Client),
+            (SubjectKey::address(peppers, &line), SubjectKind::Address),
         ]
     }
 
@@ -300,14 +319,24 @@ impl Services {
             .sign_ins
             .run(move || hasher.is_client_secret(&name, kept.as_ref(), &password))
             .await?;
-        Ok(compared.unwrap_or_else(|error| {
-            tracing::error!(%error, "the password of a client of the API cannot be compared with");
-            false
-        }))
+        match compared {
+            // That says nothing of the password.
+            Err(HashError::OutOfMemory) => Err(HashError::OutOfMemory.into()),
+            Err(error) => {
+                tracing::error!(%error, "the password of a client of the API cannot be compared with");
+                Ok(false)
+            }
+            Ok(is_right) => Ok(is_right),
+        }
     }
 
     /// Begins the visit and its session, in one transaction.
-    async fn let_in(&self, who: SignIn<'_>, client: ApiClient) -> Result<Box<ApiSession>, ServiceError> {
+    async fn let_in(
+        &self,
+        who: SignIn<'_>,
+        client: ApiClient,
+        subjects: Vec<(SubjectKey, SubjectKind)>,
+    ) -> Result<SignedIn, ServiceError> {
         let now = self.now();
         let token = self.new_token();
         let arrival = Arrival {
@@ -328,19 +357,35 @@ impl Services {
         };
         let visit = self.visit_of_client(arrival.session, row.client.as_str().into());
         let mut tx = self.store().write().await?;
+        // While the password was looked at, others may have failed, and the client may have been changed.
+        if let Some(wait) = self.wait_before(&mut tx, &subjects, now).await? {
+            return Ok(SignedIn::Wait(wait));
+        }
+        let unchanged = api_client::find(&mut tx, &row.client).await?;
+        if unchanged.is_none_or(|row| row.changed != client.changed || row.revoked.is_some()) {
+            return Ok(SignedIn::Refused);
+        }
+        for (key, kind) in subjects.iter().filter(|(_, kind)| *kind == SubjectKind::Client) {
+            let mut state = lockout::find(&mut tx, key).await?;
+            if state.streak > 0 {
+                state.unlock(now);
+                lockout::find_for_update(&mut tx, key, *kind).await?;
+                lockout::put(&mut tx, key, &state).await?;
+            }
+        }
         visit::insert(&mut tx, &self.arrived(&arrival, Some(row.client.clone()), now)).await?;
         api_session::insert(&mut tx, &row).await?;
         let origin = visit.origin(None);
         self.record(&mut tx, &origin, now, EventKind::ApiSignedIn {}).await?;
         tx.commit().await?;
         self.metrics().visits.add_one();
-        Ok(Box::new(ApiSession {
+        Ok(SignedIn::Session(Box::new(ApiSession {
             visit,
             client: row.client,
             rights: client.rights,
             language: who.language,
             token,
-        }))
+        })))
     }
 
     /// 256 random bits in 43 characters that any form can carry.

@@ -115,7 +115,8 @@ impl Visit {
         }
     }
 
-    /// The handle of a user; of the one who does not exist, if there is none.
+    /// The handle of a user; of the one who does not exist, if there is none. What was keyed is in it: were it not, two IDs of
+    /// one person would have one handle, as no two of nobody's have.
     fn user_handle(&self, entry: &Entry, user: Option<UserId>) -> Result<Handle, ServiceError> {
         let id = match user {
             Some(user) => user,
@@ -124,6 +125,6 @@ impl Visit {
                 decoy.ok_or(ServiceError::NoVisit)?.user()
             }
         };
-        Ok(self.handle(HandleOf::User, id.as_uuid()))
+        Ok(self.handle_under(HandleOf::User, id.as_uuid(), entry.as_str()))
     }
 }

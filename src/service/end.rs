@@ -1,11 +1,15 @@
 //! A caller leaves.
 
+use super::job::Job;
 use super::lockouts::Watched;
-use super::visit::{Loaded, Progress};
+use super::visit::{Loaded, Progress, State};
 use super::{ServiceError, Services, Visit};
 use crate::identity::event::{Door, EventKind};
-use crate::store::{Transaction, evidence, proposal, visit};
+use crate::store::{Transaction, api_session, evidence, proposal, visit};
 use crate::time::Timestamp;
+
+/// How many are ended in one transaction: others want to write too.
+pub(super) const AT_ONCE: u32 = 100;
 
 impl Visit {
     /// Ends the visit: its evidence is worth nothing any more, and a round that was not finished counts as failed.
@@ -50,8 +54,25 @@ impl Visit {
 
     async fn shut(&self, tx: &mut Transaction, now: Timestamp) -> Result<(), ServiceError> {
         evidence::revoke_session(tx, self.id, now).await?;
-        proposal::remove_of(tx, self.id).await?;
+        if self.door == Door::Api {
+            proposal::remove_of(tx, self.id).await?;
+            api_session::remove_of(tx, self.id).await?;
+            self.forget_requests(tx).await?;
+        }
         Ok(visit::end(tx, self.id, now).await?)
+    }
+}
+
+impl Visit {
+    /// Takes out of the row what stands for requests: hashes of what was keyed, which nobody can repeat any more.
+    async fn forget_requests(&self, tx: &mut Transaction) -> Result<(), ServiceError> {
+        let row = visit::find(tx, self.id).await?;
+        let Some(mut state) = row.and_then(|row| State::from_json(&row.state)) else {
+            return Ok(());
+        };
+        state.replies.clear();
+        state.jobs.iter_mut().for_each(Job::forget_order);
+        self.save(tx, &state).await
     }
 }
 
@@ -61,12 +82,23 @@ impl Services {
     /// # Errors
     /// When the database fails.
     pub async fn end_expired_visits(&self) -> Result<usize, ServiceError> {
-        const AT_ONCE: u32 = 100;
+        let mut ended = 0;
+        loop {
+            let some = self.end_some_expired_visits().await?;
+            ended += some;
+            if some < AT_ONCE as usize {
+                return Ok(ended);
+            }
+        }
+    }
+
+    async fn end_some_expired_visits(&self) -> Result<usize, ServiceError> {
         let now = self.now();
         let mut tx = self.store().write().await?;
         let expired = visit::expired(&mut tx, now, AT_ONCE).await?;
-        for &session in &expired {
-            self.visit(session, Door::System).shut(&mut tx, now).await?;
+        for &(session, is_api) in &expired {
+            let door = if is_api { Door::Api } else { Door::System };
+            self.visit(session, door).shut(&mut tx, now).await?;
         }
         tx.commit().await?;
         Ok(expired.len())

@@ -46,6 +46,11 @@ impl fmt::Debug for Handle {
 impl Visit {
     /// The handle of something, in this visit.
     pub(super) fn handle(&self, of: HandleOf, id: Uuid) -> Handle {
+        self.handle_under(of, id, "")
+    }
+
+    /// The same, told apart by what led there: two ways to one thing give two handles.
+    pub(super) fn handle_under(&self, of: HandleOf, id: Uuid, way: &str) -> Handle {
         let kind = match of {
             HandleOf::User => "user",
             HandleOf::Question => "question",
@@ -53,7 +58,7 @@ impl Visit {
             HandleOf::Job => "job",
         };
         let session = self.id.as_uuid();
-        let parts: [&[u8]; 3] = [session.as_bytes(), kind.as_bytes(), id.as_bytes()];
+        let parts: [&[u8]; 4] = [session.as_bytes(), kind.as_bytes(), id.as_bytes(), way.as_bytes()];
         Handle(self.services.peppers().fingerprint("api handle", &parts))
     }
 }

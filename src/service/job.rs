@@ -30,9 +30,8 @@ use crate::identity::evidence::Evidence;
 use crate::identity::ids::{AccountId, ResetId, UnlockId};
 use crate::integration::target::Expiry;
 use crate::secret::Secret;
-use crate::store::Transaction;
-use crate::store::account;
 use crate::store::reset::{self, ChangeId, Intent};
+use crate::store::{Transaction, account, visit};
 use crate::time::Timestamp;
 
 /// What is to be set.
@@ -155,6 +154,14 @@ enum Ended {
     Failed,
 }
 
+/// An order as it was accepted: which change it is, and at which try. A later try of the same order takes the place of one
+/// that seemed lost, which must do nothing when it wakes up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Accepted {
+    change: ChangeId,
+    begun_ms: i64,
+}
+
 /// More orders than any caller has reason to give in one visit.
 const MAX_JOBS: usize = 32;
 
@@ -167,7 +174,7 @@ impl Visit {
     /// [`ServiceError::IdempotencyConflict`], [`ServiceError::Busy`].
     pub async fn order_reset(
         &self,
-        evidence: Evidence,
+        evidence: Result<Evidence, ServiceError>,
         order: ResetOrder,
         wait: Duration,
     ) -> Result<JobReport, ServiceError> {
@@ -181,15 +188,23 @@ impl Visit {
         } = order;
         let fresh = self.services.draw(|rng| ResetId::generate(self.services.now(), rng));
         let fresh = ChangeId::Reset(fresh);
-        let check = |chosen: &[Chosen]| match &password {
+        let check = |evidence: &Evidence, chosen: &[Chosen]| match &password {
             NewPassword::Proposed(proposal) => proposal.check_for(evidence.id(), chosen),
             NewPassword::Chosen(_) => Ok(()),
         };
         let begun = self
-            .begin_job(&evidence, &keyed, fresh, accounts.as_deref(), check)
+            .begin_job(evidence, &keyed, fresh, accounts.as_deref(), check)
             .await?;
-        let (ChangeId::Reset(id), Some(chosen)) = begun else {
-            return self.found(begun.0).await;
+        let (accepted, evidence, chosen) = match begun {
+            Begun::Before(change) => return self.found(change).await,
+            Begun::Now {
+                accepted,
+                evidence,
+                chosen,
+            } => (accepted, evidence, chosen),
+        };
+        let ChangeId::Reset(id) = accepted.change else {
+            return Err(ServiceError::IdempotencyConflict);
         };
         let visit = self.clone();
         let work = async move {
@@ -203,10 +218,11 @@ impl Visit {
                 ticket,
                 chosen,
                 expiry,
+                accepted: Some(accepted),
             };
             visit.set(&evidence, &proposal, new).await.map(drop)
         };
-        self.carry_out_job(begun.0, work, wait).await
+        self.carry_out_job(accepted, work, wait).await
     }
 
     /// Orders locks to be cleared, and waits so long for the end. The same order again finds the first one.
@@ -216,7 +232,7 @@ impl Visit {
     /// [`ServiceError::IdempotencyConflict`], [`ServiceError::Busy`].
     pub async fn order_unlock(
         &self,
-        evidence: Evidence,
+        evidence: Result<Evidence, ServiceError>,
         order: UnlockOrder,
         wait: Duration,
     ) -> Result<JobReport, ServiceError> {
@@ -225,10 +241,18 @@ impl Visit {
         let keyed = self.order("unlock", &key, &parts);
         let fresh = ChangeId::Unlock(self.services.draw(|rng| UnlockId::generate(self.services.now(), rng)));
         let begun = self
-            .begin_job(&evidence, &keyed, fresh, accounts.as_deref(), |_| Ok(()))
+            .begin_job(evidence, &keyed, fresh, accounts.as_deref(), |_, _| Ok(()))
             .await?;
-        let (ChangeId::Unlock(id), Some(chosen)) = begun else {
-            return self.found(begun.0).await;
+        let (accepted, evidence, chosen) = match begun {
+            Begun::Before(change) => return self.found(change).await,
+            Begun::Now {
+                accepted,
+                evidence,
+                chosen,
+            } => (accepted, evidence, chosen),
+        };
+        let ChangeId::Unlock(id) = accepted.change else {
+            return Err(ServiceError::IdempotencyConflict);
         };
         let visit = self.clone();
         let work = async move {
@@ -246,7 +270,7 @@ impl Visit {
             let mut clear = settled(&unlocked, JobOutcome::NotLocked);
             clear.extend(settled(&unsupported, JobOutcome::Ended(Outcome::Unsupported)));
             let ended = locked.is_empty().then_some(Ended::Nothing);
-            visit.note(ChangeId::Unlock(id), clear, ended).await?;
+            visit.note(accepted, clear, ended).await?;
             if locked.is_empty() {
                 return Ok(());
             }
@@ -255,10 +279,11 @@ impl Visit {
                 key: Some(keyed.key),
                 ticket,
                 chosen: locked,
+                accepted: Some(accepted),
             };
             visit.clear(&evidence, new).await.map(drop)
         };
-        self.carry_out_job(begun.0, work, wait).await
+        self.carry_out_job(accepted, work, wait).await
     }
 
     /// What is known of a job of this visit. Needs no evidence: it tells what was ordered while there was some.
@@ -302,20 +327,20 @@ impl Visit {
         keyed.expect("a request with a key is told by it")
     }
 
-    /// Commits a job, and the accounts to begin with; without them if it is under way, or has ended with outcomes.
+    /// Commits a job, unless it is under way, or has ended with outcomes. An order of before is found again also when there
+    /// is no evidence any more.
     pub(super) async fn begin_job(
         &self,
-        evidence: &Evidence,
+        evidence: Result<Evidence, ServiceError>,
         keyed: &Keyed,
         fresh: ChangeId,
         named: Option<&[Handle]>,
-        check: impl FnOnce(&[Chosen]) -> Result<(), ServiceError>,
-    ) -> Result<(ChangeId, Option<Vec<Chosen>>), ServiceError> {
+        check: impl FnOnce(&Evidence, &[Chosen]) -> Result<(), ServiceError>,
+    ) -> Result<Begun, ServiceError> {
         let services = &self.services;
         let now = services.now();
         let mut tx = services.store().write().await?;
         let mut state = self.load(&mut tx, now).await?.state;
-        // An order of before is told also when its evidence is worth nothing any more: it may have used it up.
         let earlier = earlier(&state, keyed)?;
         if let Some(index) = earlier {
             let job = &state.jobs[index];
@@ -324,12 +349,13 @@ impl Visit {
                 None => job.ended == Some(Ended::Nothing) || job.ended.is_none() && self.may_be_under_way(job, now),
             };
             if is_open {
-                return Ok((job.change, None));
+                return Ok(Begun::Before(job.change));
             }
         }
-        let authority = self.authorise(&mut tx, evidence, now).await?;
+        let evidence = evidence?;
+        let authority = self.authorise(&mut tx, &evidence, now).await?;
         let chosen = self.chosen_by(&mut tx, authority, &state, named).await?;
-        check(&chosen)?;
+        check(&evidence, &chosen)?;
         let change = earlier.map_or(fresh, |index| state.jobs[index].change);
         let job = Job {
             order: keyed.clone(),
@@ -345,25 +371,46 @@ impl Visit {
         }
         self.save(&mut tx, &state).await?;
         tx.commit().await?;
-        Ok((change, Some(chosen)))
+        Ok(Begun::Now {
+            accepted: Accepted {
+                change,
+                begun_ms: now.as_millis(),
+            },
+            evidence,
+            chosen,
+        })
+    }
+
+    /// Whether an order is still the one that holds. The visit may be over.
+    pub(super) async fn is_accepted(&self, tx: &mut Transaction, accepted: Accepted) -> Result<bool, ServiceError> {
+        let state = self.last_state(tx).await?;
+        let is_it = |job: &Job| job.accepted() == accepted && job.ended.is_none();
+        Ok(state.is_some_and(|state| state.jobs.iter().any(is_it)))
+    }
+
+    /// Where the visit stands or stood, its row locked.
+    async fn last_state(&self, tx: &mut Transaction) -> Result<Option<State>, ServiceError> {
+        let row = visit::find_for_update(tx, self.id).await?;
+        Ok(row.and_then(|row| State::from_json(&row.state)))
     }
 
     /// Does the work in a task of its own, and waits so long for it.
     async fn carry_out_job(
         &self,
-        change: ChangeId,
+        accepted: Accepted,
         work: impl Future<Output = Result<(), ServiceError>> + Send + 'static,
         wait: Duration,
     ) -> Result<JobReport, ServiceError> {
-        let visit = self.clone();
+        let (visit, change) = (self.clone(), accepted.change);
         let carried = self.services.0.under_way.begin(change);
         let task = self.services.0.tasks.spawn(async move {
             let _carried = carried;
             let done = work.await;
-            if let Err(error) = &done
-                && let Err(error) = visit.note(change, Vec::new(), Some(Ended::of(error))).await
-            {
-                tracing::warn!(change.id = %change, %error, "cannot note why a change was not begun");
+            if let Err(error) = &done {
+                tracing::warn!(change.id = %change, %error, "a change that was ordered was not begun");
+                if let Err(error) = visit.note(accepted, Vec::new(), Some(Ended::of(error))).await {
+                    tracing::warn!(change.id = %change, %error, "cannot note why a change was not begun");
+                }
             }
             done
         });
@@ -374,24 +421,29 @@ impl Visit {
         self.found(change).await
     }
 
+    /// What is known of a change of this visit, also when the visit is over: whoever ordered it hears of it.
     async fn found(&self, change: ChangeId) -> Result<JobReport, ServiceError> {
-        self.job(&self.job_handle(change)).await
+        let mut tx = self.services.store().read().await?;
+        let row = visit::find(&mut tx, self.id).await?;
+        let state = row.and_then(|row| State::from_json(&row.state));
+        let state = state.ok_or(ServiceError::NoVisit)?;
+        let job = state.jobs.iter().find(|job| job.change == change);
+        self.job_report(&mut tx, job.ok_or(ServiceError::NoVisit)?).await
     }
 
-    /// Adds to a job what is known before anything is intended. A visit that is over needs no note.
+    /// Adds to a job what is known before anything is intended. A try that another one has taken the place of has no say,
+    /// and a visit that is over needs no note.
     async fn note(
         &self,
-        change: ChangeId,
+        accepted: Accepted,
         settled: Vec<(AccountId, String)>,
         ended: Option<Ended>,
     ) -> Result<(), ServiceError> {
-        let now = self.services.now();
         let mut tx = self.services.store().write().await?;
-        let mut state = match self.load(&mut tx, now).await {
-            Err(ServiceError::NoVisit) => return Ok(()),
-            loaded => loaded?.state,
+        let Some(mut state) = self.last_state(&mut tx).await? else {
+            return Ok(());
         };
-        if let Some(job) = state.jobs.iter_mut().find(|job| job.change == change) {
+        if let Some(job) = state.jobs.iter_mut().find(|job| job.accepted() == accepted) {
             job.settled.extend(settled);
             job.ended = ended;
             self.save(&mut tx, &state).await?;
@@ -469,6 +521,32 @@ fn earlier(state: &State, keyed: &Keyed) -> Result<Option<usize>, ServiceError> 
         }
     }
     Ok(None)
+}
+
+impl Job {
+    fn accepted(&self) -> Accepted {
+        Accepted {
+            change: self.change,
+            begun_ms: self.begun_ms,
+        }
+    }
+
+    /// Takes out what could be guessed at, when nobody can give the order again.
+    pub(super) fn forget_order(&mut self) {
+        self.order.request.clear();
+    }
+}
+
+/// What became of an order.
+pub(super) enum Begun {
+    /// It was given before.
+    Before(ChangeId),
+    /// It is accepted now.
+    Now {
+        accepted: Accepted,
+        evidence: Evidence,
+        chosen: Vec<Chosen>,
+    },
 }
 
 impl Ended {

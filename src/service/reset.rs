@@ -4,6 +4,7 @@
 use super::authority::Authority;
 use super::change::Work;
 use super::execution::{AccountReport, ChangeReport, Order};
+use super::job::Accepted;
 use super::outcome::Outcome;
 use super::password::Proposal;
 use super::repeat::IdempotencyKey;
@@ -28,6 +29,8 @@ pub(super) struct NewReset {
     pub(super) ticket: Option<String>,
     pub(super) chosen: Vec<Chosen>,
     pub(super) expiry: Expiry,
+    /// The order, if it was accepted before.
+    pub(super) accepted: Option<Accepted>,
 }
 
 impl Visit {
@@ -72,6 +75,7 @@ impl Visit {
             ticket: None,
             chosen,
             expiry: services.config().expiry,
+            accepted: None,
         };
         match self.set(evidence, proposal, order).await {
             Err(ServiceError::UsedBefore) => {
@@ -120,6 +124,7 @@ impl Visit {
             ticket,
             chosen,
             expiry,
+            accepted,
         } = new;
         let states = services.states(&chosen, services.config().limits.look).await;
         let marker = |state: Option<AccountState>| {
@@ -132,7 +137,10 @@ impl Visit {
 
         let now = services.now();
         let mut tx = services.store().write().await?;
-        let authority = self.authorise(&mut tx, evidence, now).await?;
+        let authority = match accepted {
+            Some(accepted) => self.authorise_accepted(&mut tx, evidence, accepted).await?,
+            None => self.authorise(&mut tx, evidence, now).await?,
+        };
         let order = Order {
             id: ChangeId::Reset(reset),
             origin: self.origin(Some(authority.user())),

@@ -2,6 +2,7 @@
 
 use super::change::Work;
 use super::execution::{AccountReport, ChangeReport, Order};
+use super::job::Accepted;
 use super::outcome::{Outcome, Summary};
 use super::systems::Chosen;
 use super::{ServiceError, Services, Visit};
@@ -52,6 +53,7 @@ impl Visit {
             key: None,
             ticket: None,
             chosen: locked,
+            accepted: None,
         };
         let report = self.clear(evidence, new).await?;
         Ok(match report.summary() {
@@ -66,7 +68,10 @@ impl Visit {
         let services = &self.services;
         let now = services.now();
         let mut tx = services.store().write().await?;
-        let authority = self.authorise(&mut tx, evidence, now).await?;
+        let authority = match new.accepted {
+            Some(accepted) => self.authorise_accepted(&mut tx, evidence, accepted).await?,
+            None => self.authorise(&mut tx, evidence, now).await?,
+        };
         let order = Order {
             id: ChangeId::Unlock(new.id),
             origin: self.origin(Some(authority.user())),
@@ -93,6 +98,8 @@ pub(super) struct NewUnlock {
     /// The ticket that it was ordered under.
     pub(super) ticket: Option<String>,
     pub(super) chosen: Vec<Chosen>,
+    /// The order, if it was accepted before.
+    pub(super) accepted: Option<Accepted>,
 }
 
 /// Accounts by what there is to unlock.

@@ -185,6 +185,11 @@ impl Entry {
         Self(subject.map(|subject| number_of(&subject)).unwrap_or_default())
     }
 
+    /// The number.
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// Stands for this entry with a second one.
     pub(super) fn with(&self, peppers: &Peppers, second: &crate::digit::Digits) -> Self {
         match KeypadId::from_number(&self.0) {
@@ -293,7 +298,7 @@ impl State {
     }
 
     /// `None` for what an older or newer program wrote: such a visit is over, the caller begins anew.
-    fn from_json(text: &str) -> Option<Self> {
+    pub(super) fn from_json(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
 }

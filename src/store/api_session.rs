@@ -91,6 +91,18 @@ pub async fn idle(tx: &mut Transaction, before: Timestamp, limit: u32) -> Result
     rows.into_iter().map(visit).collect()
 }
 
+/// Deletes the session of a visit.
+///
+/// # Errors
+/// When the database fails.
+pub async fn remove_of(tx: &mut Transaction, visit: SessionId) -> Result<(), StoreError> {
+    sqlx::query("delete from api_sessions where visit_id = $1")
+        .bind(visit.to_string())
+        .execute(tx.connection())
+        .await?;
+    Ok(())
+}
+
 /// Visits of a client that are under way.
 ///
 /// # Errors

@@ -97,19 +97,20 @@ pub async fn end(tx: &mut Transaction, id: SessionId, now: Timestamp) -> Result<
     Ok(())
 }
 
-/// At most `limit` visits that were never ended and have expired.
+/// At most `limit` visits that were never ended and have expired, and whether each came by the web API.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn expired(tx: &mut Transaction, now: Timestamp, limit: u32) -> Result<Vec<SessionId>, StoreError> {
-    let ids: Vec<String> = sqlx::query_scalar(
-        "select id from visits where ended_ms is null and expires_ms <= $1 order by expires_ms limit $2",
+pub async fn expired(tx: &mut Transaction, now: Timestamp, limit: u32) -> Result<Vec<(SessionId, bool)>, StoreError> {
+    let rows: Vec<(String, String)> = sqlx::query_as(
+        "select id, door from visits where ended_ms is null and expires_ms <= $1 order by expires_ms limit $2",
     )
     .bind(now.as_millis())
     .bind(i64::from(limit))
     .fetch_all(tx.connection())
     .await?;
-    ids.into_iter().map(|id| parsed("visits", &id, &id)).collect()
+    let visit = |(id, door): (String, String)| Ok((parsed("visits", &id, &id)?, door == "api"));
+    rows.into_iter().map(visit).collect()
 }
 
 /// Deletes visits that ended before `before`, with everything that belongs to them alone. Returns how many.

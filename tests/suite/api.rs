@@ -46,6 +46,11 @@ impl Outside {
         Client::new(&self.server, self.house.path(), None)
     }
 
+    /// That of the API user `ivr`.
+    pub(crate) fn password(&self) -> &str {
+        &self.password
+    }
+
     pub(crate) fn log_in(&self) -> Client {
         let mut client = self.client();
         client.log_in("ivr", &self.password);
@@ -465,6 +470,119 @@ fn who_may_come_and_how_is_said_while_it_runs() {
             .expect("a time-out");
         matches!(std::io::Read::read(&mut stream, &mut [0; 1]), Ok(0)).then_some(())
     });
+}
+
+const SOAP_11: &str = "http://schemas.xmlsoap.org/soap/envelope/";
+const SOAP_12: &str = "http://www.w3.org/2003/05/soap-envelope";
+
+/// What a request to the SOAP door is answered: status and whole text.
+fn soap(client: &Client, body: impl Into<String>) -> (u16, String) {
+    let answer = client.send("POST", "/soap", Some(body.into()), "text/xml; charset=utf-8");
+    (answer.status, text(&answer.body).to_owned())
+}
+
+fn envelope(namespace: &str, body: &str) -> String {
+    format!("<e:Envelope xmlns:e=\"{namespace}\"><e:Body>{body}</e:Body></e:Envelope>")
+}
+
+#[test]
+fn soap_takes_no_bombs_no_files_and_nothing_that_is_no_call() {
+    let outside = Outside::new(&Settings::default());
+    let client = outside.client();
+    let bomb: String = (1..10)
+        .map(|level| format!("<!ENTITY l{level} \"{}\">", format!("&l{};", level - 1).repeat(10)))
+        .collect();
+    let bomb = format!(
+        "<!DOCTYPE x [<!ENTITY l0 \"lol\">{bomb}]>{}",
+        envelope(SOAP_11, "<Login xmlns=\"urn:passline:api:1\"><user>&l9;</user></Login>")
+    );
+    let file = "<!DOCTYPE x [<!ENTITY f SYSTEM \"file:///etc/passwd\">]><x>&f;</x>";
+    let deep = envelope(SOAP_11, &format!("{}{}", "<a>".repeat(5_000), "</a>".repeat(5_000)));
+    let wide = envelope(SOAP_11, &"<a/>".repeat(5_000));
+    let attributes: String = (0..500).map(|number| format!(" a{number}=\"\"")).collect();
+    let attributes = envelope(SOAP_11, &format!("<a{attributes}/>"));
+    let entity = envelope(
+        SOAP_11,
+        "<Login xmlns=\"urn:passline:api:1\"><user>&who;</user></Login>",
+    );
+    let call = |member: &str| {
+        envelope(
+            SOAP_11,
+            &format!("<Login xmlns=\"urn:passline:api:1\">{member}</Login>"),
+        )
+    };
+    for (request, part) in [
+        (bomb.as_str(), "a document type is not read"),
+        (file, "a document type is not read"),
+        (&deep, "deep in each other"),
+        (&wide, "more than 512 elements"),
+        (&attributes, "more than 16 attributes"),
+        (&entity, "there are no entities but"),
+        (
+            "<?xml-stylesheet href=\"x\"?><a/>",
+            "processing instructions are not read",
+        ),
+        ("not XML", "not exactly one root"),
+        (&envelope(SOAP_11, ""), "must hold one call"),
+        (&envelope(SOAP_11, "<Login/>"), "one call of the namespace"),
+        (
+            &envelope(SOAP_11, "<Nothing xmlns=\"urn:passline:api:1\"/>"),
+            "one call of the namespace",
+        ),
+        (
+            &call("<user xmlns=\"\">a</user>"),
+            "all elements of a call are in the namespace",
+        ),
+        (&call("<secret4711>1</secret4711>"), "expected one of"),
+        (
+            &call("<user>no such thing as this 4711</user>"),
+            "`user` is wrong: an API user has",
+        ),
+    ] {
+        let (status, answer) = soap(&client, request);
+        assert_eq!(status, 500, "{answer}");
+        assert!(answer.contains("<faultcode>soap:Client</faultcode>"), "{answer}");
+        assert!(
+            answer.contains("<p:type>invalid-request</p:type>") && answer.contains(part),
+            "{part}: {answer}"
+        );
+        assert!(!answer.contains("4711") && !answer.contains("root:"), "{answer}");
+    }
+    let large = client.send("POST", "/soap", Some("x".repeat(100_000)), "text/xml");
+    assert_eq!(problem_of(&large), (413, "body-too-large".to_owned()));
+    let (status, answer) = soap(&client, envelope("urn:soap:99", "<a/>"));
+    assert_eq!(status, 500);
+    assert!(
+        answer.contains("<faultcode>soap:VersionMismatch</faultcode>"),
+        "{answer}"
+    );
+    let wrong = "<UserAccountList xmlns=\"urn:passline:api:1\"><sessionId>x</sessionId></UserAccountList>";
+    let (status, answer) = soap(&client, envelope(SOAP_12, wrong));
+    assert_eq!(status, 400);
+    assert!(answer.contains("<soap:Value>soap:Sender</soap:Value>"), "{answer}");
+    assert!(answer.contains("<p:type>no-session</p:type>"), "{answer}");
+    // It still works.
+    let request = format!("<user>ivr</user><password>{}</password>", outside.password);
+    let (status, answer) = soap(&client, call(&request));
+    assert_eq!(status, 200, "{answer}");
+    assert!(answer.contains("<p:sessionId>"), "{answer}");
+}
+
+#[test]
+fn the_description_for_soap_is_served_with_the_address_that_was_asked() {
+    let outside = Outside::new(&Settings::default());
+    let client = outside.client();
+    let served = client.send("GET", "/soap?wsdl", None, "");
+    let committed = fs::read_to_string("docs/api/passline.wsdl").expect("the description");
+    assert_eq!(
+        text(&served.body),
+        committed.replace("https://localhost:8443", &client.base)
+    );
+    let old = client.send("GET", "/soap?WSDL=1.1", None, "");
+    assert!(!text(&old.body).contains("soap12"));
+    let types = client.send("GET", "/soap?xsd", None, "");
+    assert!(text(&types.body).contains("<xs:schema"));
+    assert_eq!(client.send("GET", "/soap", None, "").status, 400);
 }
 
 #[test]

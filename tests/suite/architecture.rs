@@ -17,6 +17,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("key_file", 1),
     ("network_list", 1),
     ("program", 1),
+    ("xml", 1),
     ("rate", 1),
     ("vault", 2),
     ("telephony::codec", 2),
@@ -58,6 +59,7 @@ const STOPS_AT: &[(&str, &[&str])] = &[
     ("sqlx", &["store", "integration::target"]),
     ("axum", &["api"]),
     ("utoipa", &["api"]),
+    ("quick_xml", &["xml"]),
     ("ldap3", &["integration::target", "integration::source"]),
     ("reqwest", &["integration::target"]),
     // At the server, as what `rustls` calculates with.

@@ -1,9 +1,13 @@
 //! The web API as clients see it that nobody here wrote.
 
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
 
 use crate::api::Outside;
 use crate::support::server::Settings;
+use crate::support::{node, python};
 
 /// Every call, with everything that its description allows and much that it does not, by a tester of APIs
 /// (<https://schemathesis.readthedocs.io>). It compares each answer with the description: statuses, media types,
@@ -16,7 +20,7 @@ fn schemathesis_finds_no_difference_from_the_description() {
         ..Settings::default()
     });
     let client = outside.log_in();
-    let schemathesis = crate::support::python::environment().join("bin/schemathesis");
+    let schemathesis = python::environment().join("bin/schemathesis");
     let output = Command::new(schemathesis)
         .arg("run")
         .arg(format!("{}/api/v1/openapi.json", client.base))
@@ -50,4 +54,82 @@ fn schemathesis_finds_no_difference_from_the_description() {
         .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
         .sum();
     assert!(count > 200.0, "only {count} calls\n{told}");
+}
+
+/// An API with two questions, and the password of its user in a file, since arguments are seen by everybody.
+fn outside() -> Outside {
+    let outside = Outside::new(&Settings {
+        two_questions: true,
+        ..Settings::default()
+    });
+    std::fs::write(outside.house.path().join("password"), outside.password()).expect("a file");
+    outside
+}
+
+/// What a client has printed.
+fn told(output: &Output) -> Value {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let failed = || format!("{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{}", failed());
+    serde_json::from_str(&text).unwrap_or_else(|_| panic!("{}", failed()))
+}
+
+fn walk(outside: &Outside, program: &Path, script: &Path, last: &str) -> Value {
+    let client = outside.log_in();
+    let output = Command::new(program)
+        .arg(script)
+        .arg(format!("{}/soap?wsdl", client.base))
+        .arg(outside.house.path().join("ca.pem"))
+        .arg("ivr")
+        .arg(outside.house.path().join("password"))
+        .arg(last)
+        .env("NODE_EXTRA_CA_CERTS", outside.house.path().join("ca.pem"))
+        .output();
+    told(&output.expect("a client runs"))
+}
+
+#[test]
+fn zeep_walks_from_the_digits_to_the_reset_in_both_versions_of_soap() {
+    let outside = outside();
+    let script = crate::support::server::root().join("tests/clients/zeep_client.py");
+    for port in ["PasslineSoap11", "PasslineSoap12"] {
+        let told = walk(&outside, &python::environment().join("bin/python3"), &script, port);
+        let three = |outcome: &str| json!([outcome, outcome, outcome]);
+        assert_eq!(told["wrong_password"], "sign-in-refused", "{port}: {told}");
+        assert_eq!(told["too_early"], "not-verified");
+        assert_eq!(told["no_session"], "no-session");
+        assert_eq!(
+            (&told["users"], &told["audio"], &told["result"]),
+            (&json!(["1"]), &json!(true), &json!("passed"))
+        );
+        assert_eq!(told["accounts"], json!(["active-directory", "mail", "payroll"]));
+        assert!(told["spoken"].as_u64().is_some_and(|count| count >= 10), "{told}");
+        assert_eq!((&told["status"], &told["outcomes"]), (&json!("done"), &three("done")));
+        assert_eq!(
+            (&told["same_job"], &told["unlocked"]),
+            (&json!(true), &three("not_locked"))
+        );
+        assert_eq!(told["not_allowed"], "not-allowed");
+        assert_eq!(told["after_logout"], "no-session");
+    }
+}
+
+#[test]
+fn soap_for_node_walks_from_the_digits_to_the_reset_in_both_versions() {
+    let outside = outside();
+    for version in ["1.1", "1.2"] {
+        let told = walk(
+            &outside,
+            Path::new("node"),
+            &node::folder().join("soap_client.mjs"),
+            version,
+        );
+        assert_eq!(
+            (&told["result"], &told["status"]),
+            (&json!("passed"), &json!("done")),
+            "{version}: {told}"
+        );
+        assert_eq!(told["outcomes"], json!(["done", "done", "done"]));
+        assert_eq!(told["afterLogout"], "no-session");
+    }
 }

@@ -1,5 +1,6 @@
 //! Why a call was not carried out, as every way into the API tells it: one list, and what each means over HTTP and SOAP.
 //!
+//! With two exceptions a fault means that nothing was changed: `unfinished` and `internal` say that it is not known.
 //! Nothing here says which answer was wrong, whether there is such a person, or why a client was refused.
 
 use std::borrow::Cow;
@@ -85,8 +86,10 @@ kinds! {
     TooManyRequests = "too-many-requests", 429, "Too many requests; wait";
     /// Nobody can be verified here: too few questions are enrolled by anybody.
     NoQuestions = "no-questions", 503, "Nobody can be verified now";
-    /// It may work a little later; nothing was changed.
-    Busy = "busy", 503, "Not now; try again with the same idempotency key";
+    /// It may work a little later; nothing of it was begun.
+    Busy = "busy", 503, "Not now; try again";
+    /// There was no time to see the end of it: it goes on, and may be done.
+    Unfinished = "unfinished", 503, "It is not known yet; send it again with the same idempotency key";
     /// A fault of ours; the log says more.
     Internal = "internal", 500, "Something is wrong on this side";
 }
@@ -109,7 +112,8 @@ impl Fault {
         Self {
             kind,
             detail: None,
-            retry_after: matches!(kind, FaultKind::Busy | FaultKind::InProgress).then_some(Duration::from_secs(1)),
+            retry_after: matches!(kind, FaultKind::Busy | FaultKind::Unfinished | FaultKind::InProgress)
+                .then_some(Duration::from_secs(1)),
         }
     }
 

@@ -59,7 +59,7 @@ impl Call for Login {
             client: &request.user.0,
             password: request.password.as_ref().map(|password| &password.0),
             peer: &who.peer,
-            caller: request.caller.as_ref().map(|number| number.0.as_str()),
+            caller: request.caller.as_ref().and_then(|number| number.0.as_deref()),
             language: request.language.map(|language| language.0),
         };
         match services.sign_in(sign_in).await? {

@@ -25,8 +25,9 @@ pub mod user_ivr_list;
 pub mod user_password_sync;
 pub mod user_questions_get;
 
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -52,10 +53,12 @@ pub struct Settings {
     /// How long a call may take before the client is told to try again. Just under two seconds: outside IVRs wait no
     /// longer.
     pub limit: Duration,
-    /// How long a change is waited for before it is told as a job.
-    pub wait: Duration,
+    /// How long a call may wait for its turn; then nothing of it has begun.
+    pub turn: Duration,
     /// Calls that are carried out at once. 32: more would only queue for the database, and telephone calls with them.
     pub at_once: usize,
+    /// Sign-ins that are carried out at once, apart from the rest: whoever tries passwords must not keep callers waiting.
+    pub sign_ins_at_once: usize,
     /// Whether people who share their digits are told by name; otherwise by their place in the list.
     pub names: bool,
     /// The language of callers of whom nothing else is known.
@@ -68,8 +71,9 @@ impl Settings {
     pub fn new(language: Language) -> Self {
         Self {
             limit: Duration::from_millis(1_900),
-            wait: Duration::from_millis(1_400),
+            turn: Duration::from_millis(400),
             at_once: 32,
+            sign_ins_at_once: 4,
             names: false,
             language,
         }
@@ -87,6 +91,7 @@ struct Inner {
     settings: Settings,
     limiter: Limiter,
     permits: Semaphore,
+    sign_in_permits: Semaphore,
     tasks: TaskTracker,
     /// Where calls run, whoever asks for them.
     runtime: Handle,
@@ -101,6 +106,17 @@ pub struct Who {
     pub token: Option<Secret>,
     /// The client, as soon as it has proved to be one; for the log.
     pub client: Arc<OnceLock<String>>,
+    /// Until when it must be answered.
+    pub until: Instant,
+}
+
+impl Who {
+    /// How long something may still be waited for, so that the answer is in time.
+    fn patience(&self) -> Duration {
+        const ANSWERING: Duration = Duration::from_millis(300);
+        let left = self.until.saturating_duration_since(monotonic());
+        left.saturating_sub(ANSWERING)
+    }
 }
 
 /// A call.
@@ -135,6 +151,7 @@ pub const COMMON_FAULTS: &[FaultKind] = &[
     FaultKind::UnsupportedMediaType,
     FaultKind::TooManyRequests,
     FaultKind::Busy,
+    FaultKind::Unfinished,
     FaultKind::Internal,
 ];
 
@@ -164,6 +181,7 @@ impl Calls {
             speech,
             labels,
             permits: Semaphore::new(settings.at_once),
+            sign_in_permits: Semaphore::new(settings.sign_ins_at_once),
             settings,
             limiter,
             tasks: TaskTracker::new(),
@@ -171,31 +189,48 @@ impl Calls {
         }))
     }
 
-    /// Carries out a call, and answers within the limit: what takes longer goes on, and is told to whoever asks again with
-    /// the same idempotency key. A client that stops waiting stops nothing.
+    /// Whether one more request of this address is heard.
+    pub fn admits(&self, address: IpAddr) -> bool {
+        self.0.limiter.admit_address(address, monotonic())
+    }
+
+    /// Whose request it is, from now on.
+    #[must_use]
+    pub fn who(&self, peer: ApiPeer, token: Option<Secret>, client: Arc<OnceLock<String>>) -> Who {
+        Who {
+            peer,
+            token,
+            client,
+            until: monotonic() + self.settings().limit,
+        }
+    }
+
+    /// Carries out a call, and answers in time. What takes longer goes on, and is told to whoever asks again with the same
+    /// idempotency key. A client that stops waiting stops nothing.
     ///
     /// # Errors
-    /// What the call ends with; [`FaultKind::Busy`] when there is no answer yet.
+    /// What the call ends with; [`FaultKind::Busy`] when it has not begun, [`FaultKind::Unfinished`] when it goes on.
     pub async fn carry_out<C: Call>(&self, who: Who, request: C::Request) -> Result<C::Response, Fault> {
-        if !self.0.limiter.admit_address(who.peer.address, monotonic()) {
-            return Err(Fault::wait(FaultKind::TooManyRequests, Duration::from_secs(1)));
-        }
         let calls = self.clone();
+        let left = who.until.saturating_duration_since(monotonic());
         let work = async move {
-            let turn = timeout(calls.0.settings.limit, calls.0.permits.acquire()).await;
-            let Ok(Ok(_permit)) = turn else {
+            let permits = match C::IN_SESSION {
+                true => &calls.0.permits,
+                false => &calls.0.sign_in_permits,
+            };
+            let Ok(Ok(_permit)) = timeout(calls.settings().turn, permits.acquire()).await else {
                 return Err(Fault::new(FaultKind::Busy));
             };
             C::run(&calls, who, request).await
         };
         let task = self.0.tasks.spawn_on(work, &self.0.runtime);
-        match timeout(self.0.settings.limit, task).await {
+        match timeout(left, task).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
                 tracing::error!(call = C::NAME, %error, "a call of the API has failed");
                 Err(Fault::new(FaultKind::Internal))
             }
-            Err(_) => Err(Fault::new(FaultKind::Busy)),
+            Err(_) => Err(Fault::new(FaultKind::Unfinished)),
         }
     }
 

@@ -81,13 +81,13 @@ texts! {
     ClientName(String) = |text: &str| text.parse::<service::ApiClientName>().ok().map(|name| name.as_str().to_owned()),
         "an API user has 1 to 64 letters, digits, dots, dashes and underscores", Some("^[A-Za-z0-9._-]+$"), 1..=64,
         "The name of an API user.";
-    /// A telephone number.
-    CallerNumber(String) = |text: &str| {
-            let is_part = |c: char| c.is_ascii_digit() || "+-(). ".contains(c);
-            ((1..=32).contains(&text.len()) && text.chars().all(is_part)).then(|| text.to_owned())
+    /// A telephone number, as the IVR has it; what has no digit is none.
+    CallerNumber(Option<String>) = |text: &str| {
+            let has_digit = text.bytes().any(|byte| byte.is_ascii_digit());
+            (text.chars().count() <= 64).then(|| has_digit.then(|| text.to_owned()))
         },
-        "a calling number has digits and + - ( ) . and blanks, at most 32 of them", Some("^[0-9+\\-(). ]+$"), 1..=32,
-        "The caller's telephone number. Failed tries are counted for it; without it, for the person alone.";
+        "a calling number has at most 64 characters", None, 0..=64,
+        "The caller's telephone number. Failed tries are counted for it; without it, or without a digit in it (`anonymous`), for the person alone.";
     /// A language.
     Language(crate::identity::user::LanguageTag) = |text: &str| text.parse().ok(),
         "a language is written as in en-US (BCP 47)", Some("^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$"), 2..=35,

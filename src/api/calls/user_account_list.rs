@@ -37,7 +37,7 @@ pub struct ListedAccount {
     label: String,
     /// The account's name there.
     name: String,
-    /// What the system says of it; not there when it did not say within a second.
+    /// What the system says of it; not there when it did not say so in time.
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<State>,
 }
@@ -62,7 +62,7 @@ impl Call for UserAccountList {
     const NAME: &'static str = "UserAccountList";
     const SUMMARY: &'static str = "Lists the accounts of the verified caller";
     const DESCRIPTION: &'static str = "Lists the accounts of the caller with the state that their systems tell. Each system has \
-        a second to answer.";
+        somewhat more than a second to answer.";
     const FAULTS: &'static [FaultKind] = &[FaultKind::NoSession, FaultKind::NotVerified];
     type Request = Request;
     type Response = Response;
@@ -70,7 +70,7 @@ impl Call for UserAccountList {
     async fn run(calls: &Calls, who: Who, _: Request) -> Result<Response, Fault> {
         let visit = calls.session(&who).await?.visit;
         let evidence = visit.evidence().await?;
-        let listed = visit.accounts(&evidence, calls.settings().wait).await?;
+        let listed = visit.accounts(&evidence, who.patience()).await?;
         let accounts = listed.into_iter().map(|account| ListedAccount {
             account: account.handle.into(),
             label: calls.labels().text(&account.system).to_owned(),

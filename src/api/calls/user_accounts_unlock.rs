@@ -42,12 +42,12 @@ impl Call for UserAccountsUnlock {
 
     async fn run(calls: &Calls, who: Who, request: Request) -> Result<Job, Fault> {
         let visit = calls.session(&who).await?.visit;
-        let evidence = visit.evidence().await?;
+        let evidence = visit.evidence().await;
         let order = UnlockOrder {
             accounts: request.accounts.map(Accounts::into_handles),
             ticket: request.ticket.map(|ticket| ticket.0),
             key: request.idempotency_key.0,
         };
-        Ok(visit.order_unlock(evidence, order, calls.settings().wait).await?.into())
+        Ok(visit.order_unlock(evidence, order, who.patience()).await?.into())
     }
 }

@@ -71,6 +71,10 @@ impl Call for UserIvrList {
     type Response = Response;
 
     async fn run(calls: &Calls, who: Who, request: Request) -> Result<Response, Fault> {
+        let size = request.page_size.unwrap_or(PAGE);
+        if !(1..=50).contains(&size) {
+            return Err(Fault::with(FaultKind::InvalidRequest, "`pageSize` is 1 to 50"));
+        }
         let visit = calls.session(&who).await?.visit;
         let candidates = match request.page_token {
             Some(_) => visit.candidates_again().await?,
@@ -83,15 +87,11 @@ impl Call for UserIvrList {
                 }
             }
         };
-        page(calls.settings().names, candidates, &request)
+        page(calls.settings().names, size, candidates, &request)
     }
 }
 
-fn page(names: bool, candidates: Vec<Candidate>, request: &Request) -> Result<Response, Fault> {
-    let size = request.page_size.unwrap_or(PAGE);
-    if !(1..=50).contains(&size) {
-        return Err(Fault::with(FaultKind::InvalidRequest, "`pageSize` is 1 to 50"));
-    }
+fn page(names: bool, size: u32, candidates: Vec<Candidate>, request: &Request) -> Result<Response, Fault> {
     let first = match &request.page_token {
         None => 0,
         Some(token) => {

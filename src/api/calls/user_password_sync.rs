@@ -35,7 +35,7 @@ impl Call for UserPasswordSync {
     const SUMMARY: &'static str = "Sets a password on the caller's accounts";
     const DESCRIPTION: &'static str = "Sets one password on every chosen account. Answers within two seconds: with what came of \
         it, or with a job that goes on, also when nobody asks; then ask with JobGet, or send the same request again. Each system \
-        has an outcome of its own. Faults mean that nothing was changed.";
+        has an outcome of its own. Faults but `unfinished` and `internal` mean that nothing was changed.";
     const FAULTS: &'static [FaultKind] = &[
         FaultKind::NoSession,
         FaultKind::NotVerified,
@@ -53,39 +53,44 @@ impl Call for UserPasswordSync {
 
     async fn run(calls: &Calls, who: Who, request: Request) -> Result<Job, Fault> {
         let session = calls.session(&who).await?;
-        let evidence = session.visit.evidence().await?;
-        let expiry = expiry(calls, &session, request.expire)?;
-        let password = match (request.password, request.value) {
-            (Some(handle), None) => {
-                NewPassword::Proposed(session.visit.kept_proposal(&handle.0, &session.token).await?)
-            }
-            (None, Some(value)) if session.may(Right::ChoosePassword) => NewPassword::Chosen(value.0),
-            (None, Some(_)) => {
-                return Err(Fault::with(
-                    FaultKind::NotAllowed,
-                    "this API user may not choose passwords; `passline api user allow` gives the right",
-                ));
-            }
-            _ => {
-                return Err(Fault::with(
-                    FaultKind::InvalidRequest,
-                    "give either `password` or `value`",
-                ));
+        // The same order may have been carried out before: then it is found, whatever has become of the evidence.
+        let evidence = session.visit.evidence().await;
+        let order = match order(calls, &session, request).await {
+            Ok(order) => order,
+            Err(fault) => {
+                evidence?;
+                return Err(fault);
             }
         };
-        let order = ResetOrder {
-            accounts: request.accounts.map(Accounts::into_handles),
-            password,
-            expiry,
-            ticket: request.ticket.map(|ticket| ticket.0),
-            key: request.idempotency_key.0,
-        };
-        Ok(session
-            .visit
-            .order_reset(evidence, order, calls.settings().wait)
-            .await?
-            .into())
+        let report = session.visit.order_reset(evidence, order, who.patience()).await?;
+        Ok(report.into())
     }
+}
+
+async fn order(calls: &Calls, session: &ApiSession, request: Request) -> Result<ResetOrder, Fault> {
+    let password = match (request.password, request.value) {
+        (Some(handle), None) => NewPassword::Proposed(session.visit.kept_proposal(&handle.0, &session.token).await?),
+        (None, Some(value)) if session.may(Right::ChoosePassword) => NewPassword::Chosen(value.0),
+        (None, Some(_)) => {
+            return Err(Fault::with(
+                FaultKind::NotAllowed,
+                "this API user may not choose passwords; `passline api user allow` gives the right",
+            ));
+        }
+        _ => {
+            return Err(Fault::with(
+                FaultKind::InvalidRequest,
+                "give either `password` or `value`",
+            ));
+        }
+    };
+    Ok(ResetOrder {
+        accounts: request.accounts.map(Accounts::into_handles),
+        password,
+        expiry: expiry(calls, session, request.expire)?,
+        ticket: request.ticket.map(|ticket| ticket.0),
+        key: request.idempotency_key.0,
+    })
 }
 
 /// What becomes of the password at the next sign-in. To be stricter than the configuration needs no right.

@@ -26,7 +26,6 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::calls::{Call, Calls, Fault, FaultKind, Who};
-use super::log::Entry;
 use super::problem::Problem;
 use crate::for_each_call;
 use crate::secret::Secret;
@@ -72,34 +71,27 @@ pub fn path_of<C: Call>() -> String {
 }
 
 async fn handle<C: Call>(State(door): State<Door>, Extension(peer): Extension<ApiPeer>, request: Request) -> Response {
-    let begun = door.log.begin(C::NAME, "json", &peer);
-    let (answer, entry) = answer::<C>(&door, peer, request, begun).await;
-    let (response, fault) = match answer {
-        Ok(response) => (response, None),
-        Err(fault) => (problem(&fault), Some(fault.kind)),
-    };
-    door.log.end(entry, fault);
-    response
+    let entry = door.log.begin(C::NAME, "json", &peer);
+    let who = door
+        .calls
+        .who(peer, bearer(request.headers()), Arc::clone(&entry.client));
+    match answer::<C>(&door, who, request).await {
+        Ok(response) => {
+            entry.end(None);
+            response
+        }
+        Err(fault) => {
+            entry.end(Some(fault.kind));
+            problem(&fault)
+        }
+    }
 }
 
-async fn answer<C: Call>(
-    door: &Door,
-    peer: ApiPeer,
-    request: Request,
-    entry: Entry,
-) -> (Result<Response, Fault>, Entry) {
-    let who = Who {
-        peer,
-        token: bearer(request.headers()),
-        client: Arc::clone(&entry.client),
-    };
-    let carried_out = async {
-        let flat = wants_flat(request.uri().query())?;
-        let request = body::read::<C::Request>(request).await?;
-        let response = door.calls.carry_out::<C>(who, request).await?;
-        written(&response, flat)
-    };
-    (carried_out.await, entry)
+async fn answer<C: Call>(door: &Door, who: Who, request: Request) -> Result<Response, Fault> {
+    let flat = wants_flat(request.uri().query())?;
+    let request = body::read::<C::Request>(request).await?;
+    let response = door.calls.carry_out::<C>(who, request).await?;
+    written(&response, flat)
 }
 
 /// Whether `?flat=true` is there.
@@ -126,7 +118,7 @@ fn bearer(headers: &HeaderMap) -> Option<Secret> {
         .then(|| Secret::new(token.trim().to_owned()))
 }
 
-/// A response as JSON. Its buffer may hold a password: the one that is given away is wiped by nobody, the others are.
+/// A response as JSON. It may hold a password; what is given away is wiped by nobody.
 fn written<T: Serialize>(response: &T, flat: bool) -> Result<Response, Fault> {
     let failed = |error: serde_json::Error| {
         tracing::error!(%error, "a response cannot be written");
@@ -164,7 +156,8 @@ fn problem(fault: &Fault) -> Response {
 
 /// At least one (RFC 9110, section 10.2.3 knows whole seconds only), and no more than a day.
 fn whole_seconds(wait: Duration) -> u64 {
-    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).clamp(1, 86_400)
+    let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
+    seconds.clamp(1, 86_400)
 }
 
 async fn document() -> Response {
@@ -175,7 +168,9 @@ async fn document() -> Response {
 
 async fn docs() -> Response {
     static PAGE: OnceLock<String> = OnceLock::new();
-    let page = PAGE.get_or_init(|| page::html(&openapi::document())).as_str();
+    let page = PAGE
+        .get_or_init(|| page::html(&openapi::Description::of_code()))
+        .as_str();
     // Nothing in the page runs, and nothing is loaded.
     let policy =
         "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";

@@ -1,6 +1,6 @@
 //! The description of the API as OpenAPI 3.1, made from the types and texts of the calls.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use utoipa::openapi::path::{HttpMethod, OperationBuilder, ParameterBuilder, ParameterIn};
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, OneOfBuilder, Type};
@@ -67,6 +67,56 @@ pub fn text() -> String {
     let mut text = serde_json::to_string_pretty(&document()).expect("a description can always be written");
     text.push('\n');
     text
+}
+
+/// The description, to be walked: as text, and as it was made, since in the text members stand in the order of the alphabet.
+pub(in crate::api) struct Description {
+    value: Value,
+    openapi: OpenApi,
+}
+
+impl Description {
+    /// That of the code.
+    pub(in crate::api) fn of_code() -> Self {
+        let openapi = document();
+        Self {
+            value: serde_json::to_value(&openapi).unwrap_or_default(),
+            openapi,
+        }
+    }
+
+    /// Every schema by its name.
+    pub(in crate::api) fn schemas(&self) -> impl Iterator<Item = (&str, &Value)> {
+        let all = self.value["components"]["schemas"].as_object().into_iter().flatten();
+        all.map(|(name, schema)| (name.as_str(), schema))
+    }
+
+    /// One schema.
+    pub(in crate::api) fn schema(&self, name: &str) -> &Value {
+        &self.value["components"]["schemas"][name]
+    }
+
+    /// The members of an object, in the order in which they are declared.
+    pub(in crate::api) fn members(&self, name: &str) -> Vec<&str> {
+        let components = self.openapi.components.as_ref();
+        match components.and_then(|components| components.schemas.get(name)) {
+            Some(RefOr::T(Schema::Object(object))) => object.properties.keys().map(String::as_str).collect(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl std::ops::Index<&str> for Description {
+    type Output = Value;
+
+    fn index(&self, key: &str) -> &Value {
+        &self.value[key]
+    }
+}
+
+/// The name that a schema refers to.
+pub(in crate::api) fn reference_of(schema: &Value) -> Option<&str> {
+    schema["$ref"].as_str()?.rsplit('/').next()
 }
 
 fn operation<C: Call>() -> OperationBuilder {
@@ -168,7 +218,7 @@ fn problem_schema() -> Schema {
     let text = |about: &str| ObjectBuilder::new().schema_type(Type::String).description(Some(about));
     ObjectBuilder::new()
         .description(Some(
-            "What went wrong (RFC 9457). Faults of calls that change something mean that nothing was changed.",
+            "What went wrong (RFC 9457). Problems but `unfinished` and `internal` mean that nothing was changed.",
         ))
         .property(
             "type",

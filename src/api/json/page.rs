@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use serde_json::Value;
-use utoipa::openapi::{OpenApi, RefOr, Schema};
 
+use super::openapi::{Description, reference_of};
 use crate::for_each_call;
 
 const STYLE: &str = "
@@ -33,11 +33,7 @@ th:first-child, td:first-child { width: 14rem; }
 }";
 
 /// The page.
-pub(super) fn html(openapi: &OpenApi) -> String {
-    let document = &Document {
-        value: serde_json::to_value(openapi).unwrap_or_default(),
-        openapi,
-    };
+pub(super) fn html(document: &Description) -> String {
     let mut page = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>Passline API</title>\
@@ -65,35 +61,6 @@ pub(super) fn html(openapi: &OpenApi) -> String {
     page
 }
 
-/// The description, as text to be read and as it was made: in the text, members stand in the order of the alphabet.
-struct Document<'a> {
-    value: Value,
-    openapi: &'a OpenApi,
-}
-
-impl Document<'_> {
-    fn schema(&self, name: &str) -> &Value {
-        &self.value["components"]["schemas"][name]
-    }
-
-    /// The members of an object, in the order in which they are declared.
-    fn members(&self, name: &str) -> Vec<&str> {
-        let components = self.openapi.components.as_ref();
-        match components.and_then(|components| components.schemas.get(name)) {
-            Some(RefOr::T(Schema::Object(object))) => object.properties.keys().map(String::as_str).collect(),
-            _ => Vec::new(),
-        }
-    }
-}
-
-impl std::ops::Index<&str> for Document<'_> {
-    type Output = Value;
-
-    fn index(&self, key: &str) -> &Value {
-        &self.value[key]
-    }
-}
-
 /// The calls as they follow each other.
 fn paths_in_order() -> Vec<String> {
     let mut paths = Vec::new();
@@ -114,7 +81,7 @@ fn name_of(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-fn call(page: &mut String, document: &Document<'_>, path: &str, operation: &Value) {
+fn call(page: &mut String, document: &Description, path: &str, operation: &Value) {
     let name = name_of(path);
     let _ = write!(page, "<section><h2 id=\"{0}\">{0}</h2>", escaped(name));
     let _ = write!(
@@ -150,7 +117,7 @@ fn call(page: &mut String, document: &Document<'_>, path: &str, operation: &Valu
 }
 
 /// What several calls share.
-fn things(page: &mut String, document: &Document<'_>) {
+fn things(page: &mut String, document: &Description) {
     page.push_str("<section><h2 id=\"things\">What they are made of</h2>");
     for (name, schema) in document["components"]["schemas"].as_object().into_iter().flatten() {
         if name.ends_with("Request") || name.ends_with("Response") {
@@ -187,7 +154,7 @@ fn things(page: &mut String, document: &Document<'_>) {
     page.push_str("</section>");
 }
 
-fn members(page: &mut String, heading: &str, document: &Document<'_>, name: &str) {
+fn members(page: &mut String, heading: &str, document: &Description, name: &str) {
     if !heading.is_empty() {
         let _ = write!(page, "<h3>{}</h3>", escaped(heading));
     }
@@ -262,10 +229,6 @@ fn kind_of(property: &Value) -> String {
     }
 }
 
-fn reference_of(schema: &Value) -> Option<&str> {
-    schema["$ref"].as_str()?.rsplit('/').next()
-}
-
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
@@ -302,7 +265,7 @@ mod tests {
 
     #[test]
     fn every_link_leads_somewhere_and_nothing_is_loaded() {
-        let page = html(&super::super::openapi::document());
+        let page = html(&Description::of_code());
         for (index, _) in page.match_indices("href=\"#") {
             let anchor = page[index + 7..].split('"').next().unwrap();
             assert!(page.contains(&format!("id=\"{anchor}\"")), "{anchor}");

@@ -1,7 +1,7 @@
 //! A target that fails on order, for tests: it refuses, hangs, dies before or after the effect, or takes effect after
 //! its caller has given up. What is really stored can be looked at from outside.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -43,6 +43,7 @@ struct State {
     accounts: HashMap<String, Stored>,
     reset_faults: HashMap<String, VecDeque<Fault>>,
     verify_faults: HashMap<String, VecDeque<Fault>>,
+    silent: HashSet<String>,
     resets: usize,
     own: Option<String>,
 }
@@ -105,6 +106,11 @@ impl Faulty {
     }
 
     /// The password that really holds.
+    /// From now on nothing is said of the state of an account.
+    pub(crate) fn hang_states(&self, account: &str) {
+        self.with(|state| state.silent.insert(account.to_owned()));
+    }
+
     pub(crate) fn password(&self, account: &str) -> String {
         self.with(|state| state.accounts[account].password.clone())
     }
@@ -269,6 +275,9 @@ impl Target for Faulty {
 
     fn state<'a>(&'a self, account: &'a str) -> Answer<'a, AccountState> {
         Box::pin(async move {
+            if self.with(|state| state.silent.contains(account)) {
+                std::future::pending::<()>().await;
+            }
             self.with(|state| {
                 let stored = state.accounts.get(account).ok_or(TargetError::Refused {
                     target: self.name.clone(),

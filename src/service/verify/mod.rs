@@ -257,7 +257,10 @@ impl Visit {
         let services = &self.services;
         let now = services.now();
         let mut tx = services.store().write().await?;
-        let mut state = self.load(&mut tx, now).await?.state;
+        let Loaded { mut state, version } = self.load(&mut tx, now).await?;
+        if version != asked.version + 1 {
+            return Err(ServiceError::Superseded);
+        }
         state.progress = Progress::Closed;
         state.keep_reply(keyed, Answered::Locked.as_str());
         self.save(&mut tx, &state).await?;

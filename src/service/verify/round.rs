@@ -69,6 +69,7 @@ impl Visit {
         let mut tx = services.store().write().await?;
         let mut state = self.load(&mut tx, now).await?.state;
         self.choose(&mut state, who)?;
+        let is_first = matches!(state.progress, Progress::Claimed { .. });
         let Some(mut events) = self.begin_round(&mut tx, &mut state, now).await? else {
             return Ok(RoundAsked::Unavailable);
         };
@@ -79,10 +80,11 @@ impl Visit {
         for &asked in &round.questions {
             let question = question::find(&mut tx, asked).await?.ok_or(ServiceError::NoVisit)?;
             questions.push((self.question_handle(asked), question));
-            events.push(EventKind::QuestionAsked {
+            // A request that is repeated asks nobody once more.
+            events.extend(is_first.then_some(EventKind::QuestionAsked {
                 attempt: round.attempt,
                 question: asked,
-            });
+            }));
         }
         self.save(&mut tx, &state).await?;
         for kind in events {

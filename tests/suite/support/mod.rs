@@ -9,6 +9,7 @@ pub(crate) mod database;
 pub(crate) mod database_server;
 pub(crate) mod jwt;
 pub(crate) mod network;
+pub(crate) mod node;
 pub(crate) mod plain_caller;
 pub(crate) mod python;
 #[path = "../../../src/telephony/sip/endpoint/tests/second_opinion.rs"]

@@ -205,6 +205,17 @@ async fn a_changed_password_is_needed_from_then_on() {
         password: Some(Secret::new("short".to_owned())),
         ..ApiClientChange::default()
     };
+    // Failures with the old password say nothing of the new one, and a success wipes the slate.
+    for _ in 0..3 {
+        for _ in 0..9 {
+            assert!(!is_in(
+                &sign_in_from(services, "ivr", "wrong", &from("127.0.0.7")).await
+            ));
+        }
+        assert!(is_in(
+            &sign_in_from(services, "ivr", password.expose(), &from("127.0.0.7")).await
+        ));
+    }
     assert!(matches!(
         services.change_api_client(&cli(), &name("ivr"), short).await,
         Err(ApiClientError::Password)

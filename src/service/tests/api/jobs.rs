@@ -1,5 +1,7 @@
 //! Orders that are given again, that take long, and that come to nothing.
 
+use super::super::super::job::Begun;
+use super::super::super::reset::NewReset;
 use super::*;
 use crate::identity::ids::ResetId;
 use crate::integration::target::Expiry;
@@ -42,7 +44,10 @@ impl Ready {
     }
 
     async fn reset(&self, order: ResetOrder, wait: Duration) -> Result<JobReport, ServiceError> {
-        self.session.visit.order_reset(self.evidence().await, order, wait).await
+        self.session
+            .visit
+            .order_reset(Ok(self.evidence().await), order, wait)
+            .await
     }
 
     /// What comes of a job in the end.
@@ -99,8 +104,8 @@ async fn the_same_order_at_two_nodes_at_once_is_carried_out_once() {
     );
     let evidence = (ready.evidence().await, there.visit.evidence().await.unwrap());
     let (one, two) = tokio::join!(
-        ready.session.visit.order_reset(evidence.0, here, PATIENTLY),
-        there.visit.order_reset(evidence.1, elsewhere, PATIENTLY),
+        ready.session.visit.order_reset(Ok(evidence.0), here, PATIENTLY),
+        there.visit.order_reset(Ok(evidence.1), elsewhere, PATIENTLY),
     );
     let (one, two) = (one.unwrap(), two.unwrap());
     assert_eq!(one.handle, two.handle);
@@ -188,7 +193,7 @@ async fn expiry_and_ticket_are_those_of_the_order() {
                 &format!("{expires}"),
             )
         };
-        let report = session.visit.order_reset(evidence, order, PATIENTLY).await.unwrap();
+        let report = session.visit.order_reset(Ok(evidence), order, PATIENTLY).await.unwrap();
         assert_eq!(told(&report), [("Mail", "done")]);
         assert_eq!(
             (mail.is_expired("ada"), report.accounts[0].must_change),
@@ -215,7 +220,7 @@ async fn locks_are_cleared_once_and_each_account_tells() {
         ready
             .session
             .visit
-            .order_unlock(ready.evidence().await, order, wait)
+            .order_unlock(Ok(ready.evidence().await), order, wait)
             .await
             .unwrap()
     };
@@ -253,15 +258,22 @@ async fn an_order_goes_on_when_the_session_is_over() {
 
 #[tokio::test]
 async fn an_order_whose_process_died_before_it_began_may_be_given_again() {
-    let ready = Ready::with(|_| {}).await;
+    let ready = Ready::with(|config| config.policy.history = 0).await;
     let proposal = ready.proposal().await;
     // A process that has committed the job and nothing else.
     let visit = &ready.session.visit;
     let keyed = visit.keyed_reset(&order(ready.reopened(&proposal).await, "k"));
     let fresh = ready.house.services.draw(|rng| ResetId::generate(START, rng));
     let evidence = ready.evidence().await;
-    let begun = visit.begin_job(&evidence, &keyed, ChangeId::Reset(fresh), None, |_| Ok(()));
-    assert!(begun.await.unwrap().1.is_some());
+    let begun = visit.begin_job(Ok(evidence), &keyed, ChangeId::Reset(fresh), None, |_, _| Ok(()));
+    let Begun::Now {
+        accepted,
+        evidence,
+        chosen,
+    } = begun.await.unwrap()
+    else {
+        panic!("begun before");
+    };
     let report = ready
         .reset(order(ready.reopened(&proposal).await, "k"), PATIENTLY)
         .await
@@ -279,4 +291,60 @@ async fn an_order_whose_process_died_before_it_began_may_be_given_again() {
     let again = ready.reset(again, PATIENTLY).await.unwrap();
     assert_eq!(again.handle, report.handle);
     assert_eq!(told(&again), [("Mail", "done"), ("Payroll", "done")]);
+    // The one that seemed lost wakes up, and does nothing.
+    let resets = ready.house.mail.resets();
+    let sleeper = NewReset {
+        id: fresh,
+        key: Some(keyed.key),
+        ticket: None,
+        chosen,
+        expiry: Expiry::AtNextSignIn,
+        accepted: Some(accepted),
+    };
+    let woken = visit.set(&evidence, &proposal, sleeper).await;
+    assert!(matches!(woken, Err(ServiceError::Superseded)), "{woken:?}");
+    assert_eq!(ready.house.mail.resets(), resets);
+}
+
+#[tokio::test]
+async fn an_order_that_has_not_reached_its_intent_goes_on_when_the_session_is_over() {
+    let ready = Ready::with(|_| {}).await;
+    ready.house.mail.put("ada", "old", true);
+    // The look at the locks takes its time.
+    ready.house.payroll.hang_states("ada");
+    let order = UnlockOrder {
+        accounts: None,
+        ticket: None,
+        key: key("u"),
+    };
+    let evidence = Ok(ready.evidence().await);
+    let visit = &ready.session.visit;
+    let report = visit.order_unlock(evidence, order, AT_ONCE).await.unwrap();
+    assert!(report.is_running);
+    visit.end().await.unwrap();
+    ready.house.services.drain().await;
+    assert!(!ready.house.mail.is_locked("ada"));
+    assert!(ready.house.event_names().await.contains(&"ET_ADMIN_UNLOCK_SUCCESS"));
+}
+
+#[tokio::test]
+async fn an_order_is_found_again_when_its_evidence_is_over() {
+    let ready = Ready::with(|_| {}).await;
+    let proposal = ready.proposal().await;
+    let first = order(ready.reopened(&proposal).await, "k");
+    let done = ready.reset(first, PATIENTLY).await.unwrap();
+    for _ in 0..6 {
+        ready.house.clock.advance(Duration::from_secs(100));
+        again(&ready.house.services, &ready.session).await;
+    }
+    let visit = &ready.session.visit;
+    let evidence = visit.evidence().await;
+    assert!(matches!(evidence, Err(ServiceError::NotVerified)));
+    let same = order(ready.reopened(&proposal).await, "k");
+    assert_eq!(visit.order_reset(evidence, same, PATIENTLY).await.unwrap(), done);
+    let other = order(ready.reopened(&proposal).await, "k2");
+    assert!(matches!(
+        visit.order_reset(visit.evidence().await, other, PATIENTLY).await,
+        Err(ServiceError::NotVerified)
+    ));
 }

@@ -156,7 +156,7 @@ async fn a_caller_gets_from_digits_to_a_reset_with_every_request_at_another_node
 
     let evidence = there.visit.evidence().await.unwrap();
     let order = order(NewPassword::Proposed(again), "k1");
-    let report = there.visit.order_reset(evidence, order, PATIENTLY).await.unwrap();
+    let report = there.visit.order_reset(Ok(evidence), order, PATIENTLY).await.unwrap();
     assert!(!report.is_running);
     assert_eq!(told(&report), [("Mail", "done"), ("Payroll", "done")]);
     assert_eq!(house.mail.password("ada"), proposal.password().expose());
@@ -255,6 +255,26 @@ async fn those_who_share_their_digits_are_told_apart_by_name_or_by_a_second_numb
 }
 
 #[tokio::test]
+async fn two_ids_of_one_person_are_not_seen_to_be_so() {
+    let house = House::build().await;
+    house.add_user("john", "2001", Some("11")).await;
+    house.add_user("logo", "2002", Some("22")).await;
+    add_client(&house.services, "ivr").await;
+    // The login ada is 232, the number 1001.
+    let visit = session(&house.services).await.visit;
+    let (by_login, by_number) = (listed(&visit, "232").await, listed(&visit, "1001").await);
+    assert_ne!(by_login[0].handle, by_number[0].handle);
+    // Nor does a second number show in the handle that it is the right one.
+    let visit = session(&house.services).await.visit;
+    let both = listed(&visit, "5646").await;
+    let (entry, second) = (digits("5646"), digits("22"));
+    let Candidates::Listed(one) = visit.candidates(&entry, Some(&second), None).await.unwrap() else {
+        panic!("refused");
+    };
+    assert!(both.iter().all(|candidate| candidate.handle != one[0].handle));
+}
+
+#[tokio::test]
 async fn what_one_session_was_given_means_nothing_in_another() {
     let house = House::build().await;
     add_client(&house.services, "ivr").await;
@@ -294,11 +314,15 @@ async fn what_one_session_was_given_means_nothing_in_another() {
     let evidence_two = two.visit.evidence().await.unwrap();
     let order_two = order(NewPassword::Proposed(proposal), "k");
     assert!(matches!(
-        two.visit.order_reset(evidence_two, order_two, PATIENTLY).await,
+        two.visit.order_reset(Ok(evidence_two), order_two, PATIENTLY).await,
         Err(ServiceError::ForeignProposal)
     ));
     let chosen = order(NewPassword::Proposed(kept(&one, &evidence_one).await), "k");
-    let report = one.visit.order_reset(evidence_one, chosen, PATIENTLY).await.unwrap();
+    let report = one
+        .visit
+        .order_reset(Ok(evidence_one), chosen, PATIENTLY)
+        .await
+        .unwrap();
     assert!(matches!(
         two.visit.job(&report.handle).await,
         Err(ServiceError::UnknownHandle { of: "job" })
@@ -309,7 +333,7 @@ async fn what_one_session_was_given_means_nothing_in_another() {
     };
     let evidence_two = two.visit.evidence().await.unwrap();
     assert!(matches!(
-        two.visit.order_reset(evidence_two, foreign, PATIENTLY).await,
+        two.visit.order_reset(Ok(evidence_two), foreign, PATIENTLY).await,
         Err(ServiceError::UnknownHandle { of: "account" })
     ));
 }

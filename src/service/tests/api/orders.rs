@@ -77,6 +77,25 @@ struct Known {
     keys: usize,
 }
 
+/// One of those that were given; the last one if there are not so many.
+fn given<T>(all: &[T], index: usize) -> Option<&T> {
+    all.get(index).or(all.last())
+}
+
+/// The way of the one whose answers are known, on the first session: from there on everything may go wrong as well.
+fn rightful_beginning() -> Vec<Step> {
+    const LAST: usize = usize::MAX;
+    vec![
+        Step::List { entry: "1002" },
+        Step::Ask { user: LAST },
+        Step::Answer {
+            questions: LAST,
+            as_bob: true,
+        },
+        Step::Propose { account: None },
+    ]
+}
+
 impl Known {
     fn named(&self, account: Option<usize>) -> Option<Vec<Handle>> {
         account
@@ -98,14 +117,14 @@ impl Known {
                 }
             }
             Step::Ask { user } => {
-                if let Some(user) = self.users.get(*user)
+                if let Some(user) = given(&self.users, *user)
                     && let RoundAsked::Ask(asked) = visit.ask_all(user).await?
                 {
                     self.questions.push(asked);
                 }
             }
             Step::Answer { questions, as_bob } => {
-                if let Some(asked) = self.questions.get(*questions) {
+                if let Some(asked) = given(&self.questions, *questions) {
                     let number = if *as_bob { "1002" } else { "9999" };
                     visit.answer_all(&right_answers(number, asked), None).await?;
                 }
@@ -125,7 +144,7 @@ impl Known {
                 account,
                 chosen,
             } => {
-                let password = match (chosen, self.passwords.get(*password)) {
+                let password = match (chosen, given(&self.passwords, *password)) {
                     (false, Some(handle)) => NewPassword::Proposed(visit.kept_proposal(handle, &session.token).await?),
                     _ => NewPassword::Chosen(Secret::new("Tr4velling-lamp".to_owned())),
                 };
@@ -136,7 +155,7 @@ impl Known {
                     ticket: None,
                     key: self.next_key(),
                 };
-                let report = visit.order_reset(visit.evidence().await?, order, PATIENTLY).await?;
+                let report = visit.order_reset(visit.evidence().await, order, PATIENTLY).await?;
                 self.jobs.push(report.handle);
                 self.accounts
                     .extend(report.accounts.into_iter().map(|account| account.handle));
@@ -147,11 +166,11 @@ impl Known {
                     ticket: None,
                     key: self.next_key(),
                 };
-                let report = visit.order_unlock(visit.evidence().await?, order, PATIENTLY).await?;
+                let report = visit.order_unlock(visit.evidence().await, order, PATIENTLY).await?;
                 self.jobs.push(report.handle);
             }
             Step::Job { job } => {
-                if let Some(job) = self.jobs.get(*job) {
+                if let Some(job) = given(&self.jobs, *job) {
                     visit.job(job).await?;
                 }
             }
@@ -185,17 +204,24 @@ async fn no_order_of_requests_resets_what_was_not_verified() {
     })
     .await;
     add_client(&house.services, "ivr").await;
-    let (mut resets_of_bob, mut refused) = (0, 0);
+    let (mut resets_of_bob, mut refused) = (0, 0_u64);
     for seed in 0..sequences() {
         let mut rng = StdRng::seed_from_u64(seed);
         let sessions = [session(&house.services).await, session(&house.services).await];
         let mut known = Known::default();
         let mut steps = Vec::new();
-        for _ in 0..rng.random_range(4..14) {
-            let step = step(&mut rng);
-            let which = usize::from(rng.random_bool(0.4));
+        let beginning = match rng.random_bool(0.3) {
+            true => rightful_beginning(),
+            false => Vec::new(),
+        };
+        let beginning = beginning.into_iter().map(|step| (0, step));
+        let rest = rng.random_range(4..14);
+        let rest: Vec<_> = (0..rest)
+            .map(|_| (usize::from(rng.random_bool(0.4)), step(&mut rng)))
+            .collect();
+        for (which, step) in beginning.chain(rest) {
             steps.push((which, step.clone()));
-            refused += usize::from(known.take(&sessions[which], &step).await.is_err());
+            refused += u64::from(known.take(&sessions[which], &step).await.is_err());
         }
         for system in [&house.mail, &house.payroll] {
             assert_eq!(system.password("ada"), "old", "seed {seed}: {steps:?}");
@@ -220,7 +246,7 @@ async fn no_order_of_requests_resets_what_was_not_verified() {
     }
     // The rightful way is among them, so that it is not for want of trying.
     assert!(
-        resets_of_bob > 0 && refused > 1000,
+        resets_of_bob > 0 && refused > sequences() / 2,
         "{resets_of_bob} resets, {refused} refused"
     );
 }
