@@ -118,16 +118,15 @@ impl Services {
     pub async fn sign_in(&self, who: SignIn<'_>) -> Result<SignedIn, ServiceError> {
         let now = self.now();
         let address = who.peer.address.to_canonical().to_string();
-        let row = {
+        let (row, subjects, wait) = {
             let mut tx = self.store().read().await?;
-            api_client::find(&mut tx, who.client).await?
+            let row = api_client::find(&mut tx, who.client).await?;
+            let subjects = self.sign_in_subjects(&who, row.as_ref());
+            let wait = self.wait_before(&mut tx, &subjects, now).await?;
+            (row, subjects, wait)
         };
-        let subjects = self.sign_in_subjects(&who, row.as_ref());
-        {
-            let mut tx = self.store().read().await?;
-            if let Some(wait) = self.wait_before(&mut tx, &subjects, now).await? {
-                return Ok(SignedIn::Wait(wait));
-            }
+        if let Some(wait) = wait {
+            return Ok(SignedIn::Wait(wait));
         }
         let problem = match self.problem_of(&who, row.as_ref()).await? {
             Ok(client) => return self.let_in(who, client, subjects).await,

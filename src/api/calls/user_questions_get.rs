@@ -90,7 +90,7 @@ impl Call for UserQuestionsGet {
     }
 }
 
-/// How long a question may take to be spoken for the first time; afterwards its sound is kept.
+/// How long a question without a recording may take to be spoken; then it is given as text alone.
 const SPEAKING: Duration = Duration::from_millis(400);
 
 async fn sound(speaker: &Speaker, question: &Question, format: AudioFormat) -> Option<SecretText> {

@@ -23,7 +23,6 @@ use axum::http::header::{self, HeaderMap, HeaderValue};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::Serialize;
-use zeroize::Zeroizing;
 
 use super::calls::{Call, Calls, Fault, FaultKind, Who};
 use super::problem::Problem;
@@ -128,8 +127,7 @@ fn written<T: Serialize>(response: &T, flat: bool) -> Result<Response, Fault> {
         false => serde_json::to_vec(response).map_err(failed)?,
         true => serde_json::to_vec(&flat::flattened(response).map_err(failed)?).map_err(failed)?,
     };
-    let text = Zeroizing::new(text);
-    let mut response = text.to_vec().into_response();
+    let mut response = text.into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

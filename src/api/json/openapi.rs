@@ -114,6 +114,13 @@ impl std::ops::Index<&str> for Description {
     }
 }
 
+/// What a member is, also where that stands beside a reference that may be null.
+pub(in crate::api) fn about(property: &Value) -> &str {
+    let choices = property["oneOf"].as_array().into_iter().flatten();
+    let mut all = std::iter::once(property).chain(choices);
+    all.find_map(|one| one["description"].as_str()).unwrap_or_default()
+}
+
 /// The name that a schema refers to.
 pub(in crate::api) fn reference_of(schema: &Value) -> Option<&str> {
     schema["$ref"].as_str()?.rsplit('/').next()

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::openapi::{Description, reference_of};
+use super::openapi::{Description, about, reference_of};
 use crate::for_each_call;
 
 const STYLE: &str = "
@@ -179,26 +179,10 @@ fn members(page: &mut String, heading: &str, document: &Description, name: &str)
             "<tr><td><code>{}</code><br>{}{need}</td><td>{}</td></tr>",
             escaped(name),
             kind_of(property),
-            marked(description_of(property))
+            marked(about(property))
         );
     }
     page.push_str("</table></div>");
-}
-
-/// The description, also where it stands beside a reference that may be null.
-fn description_of(property: &Value) -> &str {
-    match property["description"].as_str() {
-        Some(description) => description,
-        None => {
-            let all = ["oneOf", "allOf", "anyOf"]
-                .iter()
-                .filter_map(|key| property[key].as_array())
-                .flatten();
-            all.filter_map(|one| one["description"].as_str())
-                .next()
-                .unwrap_or_default()
-        }
-    }
 }
 
 /// The type in a word, with a link where there is more to say.

@@ -341,7 +341,7 @@ fn client_verifier(
         .map_err(|error| failed(error.to_string()))
 }
 
-/// A service's key may be in a group's hands on purpose; that everybody should know.
+/// A key in the hands of a group may be meant so, and is used; that it is so should be known.
 fn warn_if_others_can_read(path: &Path) {
     let mode = std::fs::metadata(path).map(|metadata| metadata.permissions().mode());
     if mode.is_ok_and(|mode| mode & 0o077 != 0) {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{NAMESPACE, SESSION};
 use crate::api::calls::Call;
-use crate::api::json::openapi::{Description, reference_of};
+use crate::api::json::openapi::{Description, about, reference_of};
 use crate::for_each_call;
 
 /// WSDL with these types, for a service at `address`; with a port for SOAP 1.2, or for SOAP 1.1 alone.
@@ -274,13 +274,6 @@ fn kind_of(description: &Description, property: &Value) -> Kind {
         _ => plain("xs:string"),
     };
     Kind { is_nullable, ..kind }
-}
-
-/// The description, also where it stands beside a reference that may be null.
-fn about(property: &Value) -> &str {
-    let choices = property["oneOf"].as_array().into_iter().flatten();
-    let mut all = std::iter::once(property).chain(choices);
-    all.find_map(|one| one["description"].as_str()).unwrap_or_default()
 }
 
 fn documentation(text: &str) -> String {

@@ -47,20 +47,6 @@ pub enum Answered {
     Locked,
 }
 
-impl Answered {
-    /// A stable name.
-    #[must_use]
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::More => "more",
-            Self::Passed(_) => "passed",
-            Self::Retry => "retry",
-            Self::Failed => "failed",
-            Self::Locked => "locked",
-        }
-    }
-}
-
 impl Visit {
     /// The question to ask now; the same one until it is answered.
     ///
@@ -69,12 +55,7 @@ impl Visit {
     pub async fn next_question(&self) -> Result<NextQuestion, ServiceError> {
         let services = &self.services;
         let now = services.now();
-        let channel = {
-            let mut tx = services.store().read().await?;
-            self.look(&mut tx, now).await?.state.channel
-        };
-        // Before the transaction that writes: counting enrolment would hold up every other writer.
-        services.decoy_pool(channel).await?;
+        self.prepare_decoys(now).await?;
         let mut tx = services.store().write().await?;
         let mut state = self.load(&mut tx, now).await?.state;
         let Some(mut events) = self.begin_round(&mut tx, &mut state, now).await? else {
@@ -130,7 +111,7 @@ impl Visit {
         }
         let step = self.steps(&mut tx, &state, &asked, &judged, now).await?;
         state.progress = step.progress;
-        state.keep_reply(keyed, step.answered.as_str());
+        state.keep_reply(keyed, RoundEnded::of(&step.answered).as_str());
         self.save(&mut tx, &state).await?;
         for kind in step.events {
             services
@@ -149,6 +130,16 @@ impl Visit {
             }
         }
         Ok(step.answered)
+    }
+
+    /// Counts what real people have enrolled, if it is time to. Before the transaction that writes: counting would hold up
+    /// every other writer.
+    async fn prepare_decoys(&self, now: Timestamp) -> Result<(), ServiceError> {
+        let channel = {
+            let mut tx = self.services.store().read().await?;
+            self.look(&mut tx, now).await?.state.channel
+        };
+        self.services.decoy_pool(channel).await.map(drop)
     }
 
     /// Begins the first round if somebody is claimed and it has not begun. With it, who is locked out by this round;
@@ -262,7 +253,7 @@ impl Visit {
             return Err(ServiceError::Superseded);
         }
         state.progress = Progress::Closed;
-        state.keep_reply(keyed, Answered::Locked.as_str());
+        state.keep_reply(keyed, RoundEnded::Locked.as_str());
         self.save(&mut tx, &state).await?;
         let kind = EventKind::UserNotVerified {
             attempt: asked.round.attempt,

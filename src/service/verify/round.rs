@@ -35,6 +35,16 @@ pub enum RoundEnded {
 }
 
 impl RoundEnded {
+    /// What the last answer of a round led to. One that was not the last has verified nobody.
+    pub(super) fn of(answered: &Answered) -> Self {
+        match answered {
+            Answered::Passed(_) => Self::Passed,
+            Answered::Retry => Self::Retry,
+            Answered::Locked => Self::Locked,
+            Answered::Failed | Answered::More => Self::Failed,
+        }
+    }
+
     /// A stable name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -61,11 +71,7 @@ impl Visit {
     pub async fn ask_all(&self, who: &Handle) -> Result<RoundAsked, ServiceError> {
         let services = &self.services;
         let now = services.now();
-        let channel = {
-            let mut tx = services.store().read().await?;
-            self.look(&mut tx, now).await?.state.channel
-        };
-        services.decoy_pool(channel).await?;
+        self.prepare_decoys(now).await?;
         let mut tx = services.store().write().await?;
         let mut state = self.load(&mut tx, now).await?.state;
         self.choose(&mut state, who)?;
@@ -131,12 +137,8 @@ impl Visit {
             )
         });
         let in_order = in_order.collect();
-        Ok(match self.take(asked, in_order, keyed.as_ref()).await? {
-            Answered::Passed(_) => RoundEnded::Passed,
-            Answered::Retry => RoundEnded::Retry,
-            Answered::Locked => RoundEnded::Locked,
-            Answered::Failed | Answered::More => RoundEnded::Failed,
-        })
+        let answered = self.take(asked, in_order, keyed.as_ref()).await?;
+        Ok(RoundEnded::of(&answered))
     }
 
     fn check_all_asked(&self, questions: &[QuestionId], answers: &[(Handle, Digits)]) -> Result<(), ServiceError> {

@@ -12,12 +12,16 @@
 //! task of its own, and whoever ordered it asks again. The job is committed before anything else happens: whichever node
 //! the order comes to a second time, it is carried out once.
 
+mod report;
+
+pub use report::{JobAccount, JobOutcome, JobReport};
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
-use super::handle::{Handle, HandleOf};
+use super::handle::Handle;
 use super::outcome::Outcome;
 use super::password::Proposal;
 use super::repeat::{IdempotencyKey, Keyed};
@@ -30,8 +34,8 @@ use crate::identity::evidence::Evidence;
 use crate::identity::ids::{AccountId, ResetId, UnlockId};
 use crate::integration::target::Expiry;
 use crate::secret::Secret;
-use crate::store::reset::{self, ChangeId, Intent};
-use crate::store::{Transaction, account, visit};
+use crate::store::reset::{self, ChangeId};
+use crate::store::{Transaction, visit};
 use crate::time::Timestamp;
 
 /// What is to be set.
@@ -67,62 +71,6 @@ pub struct UnlockOrder {
     pub ticket: Option<String>,
     /// The key under which it may be ordered again.
     pub key: IdempotencyKey,
-}
-
-/// What is known of a job.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JobReport {
-    /// Stands for it, in this visit.
-    pub handle: Handle,
-    /// Whether it is still carried out.
-    pub is_running: bool,
-    /// Account by account; empty while nothing was intended yet.
-    pub accounts: Vec<JobAccount>,
-}
-
-/// What is known of one account of a job.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JobAccount {
-    /// Stands for it, in this visit.
-    pub handle: Handle,
-    /// The system.
-    pub system: String,
-    /// The account's name there.
-    pub name: String,
-    /// What came of it.
-    pub outcome: JobOutcome,
-    /// Whether it is known that the new password must be changed at the next sign-in there.
-    pub must_change: bool,
-}
-
-/// What came of a job on one account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum JobOutcome {
-    /// It is not known yet.
-    Pending,
-    /// There was no lock to clear.
-    NotLocked,
-    /// This.
-    Ended(Outcome),
-}
-
-impl JobOutcome {
-    /// A stable name.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::NotLocked => "not_locked",
-            Self::Ended(outcome) => outcome.as_str(),
-        }
-    }
-
-    fn from_kept(text: &str) -> Self {
-        match text {
-            "not_locked" => Self::NotLocked,
-            text => Self::Ended(text.parse().unwrap_or(Outcome::Unknown)),
-        }
-    }
 }
 
 /// A job, as the row of its visit has it.
@@ -195,13 +143,13 @@ impl Visit {
         let begun = self
             .begin_job(evidence, &keyed, fresh, accounts.as_deref(), check)
             .await?;
-        let (accepted, evidence, chosen) = match begun {
-            Begun::Before(change) => return self.found(change).await,
-            Begun::Now {
-                accepted,
-                evidence,
-                chosen,
-            } => (accepted, evidence, chosen),
+        let Begun::Now {
+            accepted,
+            evidence,
+            chosen,
+        } = begun
+        else {
+            return self.found(begun.change()).await;
         };
         let ChangeId::Reset(id) = accepted.change else {
             return Err(ServiceError::IdempotencyConflict);
@@ -243,13 +191,13 @@ impl Visit {
         let begun = self
             .begin_job(evidence, &keyed, fresh, accounts.as_deref(), |_, _| Ok(()))
             .await?;
-        let (accepted, evidence, chosen) = match begun {
-            Begun::Before(change) => return self.found(change).await,
-            Begun::Now {
-                accepted,
-                evidence,
-                chosen,
-            } => (accepted, evidence, chosen),
+        let Begun::Now {
+            accepted,
+            evidence,
+            chosen,
+        } = begun
+        else {
+            return self.found(begun.change()).await;
         };
         let ChangeId::Unlock(id) = accepted.change else {
             return Err(ServiceError::IdempotencyConflict);
@@ -284,19 +232,6 @@ impl Visit {
             visit.clear(&evidence, new).await.map(drop)
         };
         self.carry_out_job(accepted, work, wait).await
-    }
-
-    /// What is known of a job of this visit. Needs no evidence: it tells what was ordered while there was some.
-    ///
-    /// # Errors
-    /// [`ServiceError::UnknownHandle`]; what the order has ended with, if it was refused.
-    pub async fn job(&self, handle: &Handle) -> Result<JobReport, ServiceError> {
-        let services = &self.services;
-        let mut tx = services.store().read().await?;
-        let state = self.look(&mut tx, services.now()).await?.state;
-        let found = state.jobs.iter().find(|job| self.job_handle(job.change) == *handle);
-        let job = found.ok_or(ServiceError::UnknownHandle { of: "job" })?;
-        self.job_report(&mut tx, job).await
     }
 
     /// What tells an order from others.
@@ -421,16 +356,6 @@ impl Visit {
         self.found(change).await
     }
 
-    /// What is known of a change of this visit, also when the visit is over: whoever ordered it hears of it.
-    async fn found(&self, change: ChangeId) -> Result<JobReport, ServiceError> {
-        let mut tx = self.services.store().read().await?;
-        let row = visit::find(&mut tx, self.id).await?;
-        let state = row.and_then(|row| State::from_json(&row.state));
-        let state = state.ok_or(ServiceError::NoVisit)?;
-        let job = state.jobs.iter().find(|job| job.change == change);
-        self.job_report(&mut tx, job.ok_or(ServiceError::NoVisit)?).await
-    }
-
     /// Adds to a job what is known before anything is intended. A try that another one has taken the place of has no say,
     /// and a visit that is over needs no note.
     async fn note(
@@ -451,65 +376,11 @@ impl Visit {
         Ok(tx.commit().await?)
     }
 
-    async fn job_report(&self, tx: &mut Transaction, job: &Job) -> Result<JobReport, ServiceError> {
-        let intent = reset::find(tx, job.change).await?;
-        if intent.is_none() {
-            match &job.ended {
-                Some(Ended::Nothing) => {}
-                Some(ended) => return Err(ended.error()),
-                None if self.may_be_under_way(job, self.services.now()) => {}
-                // Its process died before anything was intended. The same order may be given again.
-                None => return Err(ServiceError::Busy),
-            }
-        }
-        let mut accounts = Vec::new();
-        for (id, outcome) in &job.settled {
-            if let Some(account) = account::find(tx, *id).await? {
-                accounts.push(JobAccount {
-                    handle: self.account_handle(*id),
-                    system: account.target,
-                    name: account.name,
-                    outcome: JobOutcome::from_kept(outcome),
-                    must_change: false,
-                });
-            }
-        }
-        if let Some(intent) = &intent {
-            accounts.extend(self.outcomes(tx, intent).await?);
-        }
-        Ok(JobReport {
-            handle: self.job_handle(job.change),
-            is_running: match intent {
-                Some(intent) => intent.closed.is_none(),
-                None => job.ended.is_none(),
-            },
-            accounts,
-        })
-    }
-
-    async fn outcomes(&self, tx: &mut Transaction, intent: &Intent) -> Result<Vec<JobAccount>, ServiceError> {
-        let items = reset::items(tx, intent.id).await?;
-        let accounts = items.into_iter().map(|item| JobAccount {
-            handle: self.account_handle(item.account_id),
-            outcome: item
-                .result
-                .map_or(JobOutcome::Pending, |text| JobOutcome::from_kept(&text)),
-            must_change: item.expired.unwrap_or(false),
-            system: item.target,
-            name: item.account,
-        });
-        Ok(accounts.collect())
-    }
-
     /// Whether somebody may be about to intend it: this process knows, of another one its time tells.
     fn may_be_under_way(&self, job: &Job, now: Timestamp) -> bool {
         let services = &self.services;
         let begun = Timestamp::from_millis(job.begun_ms);
         services.0.under_way.contains(job.change) || now < begun.plus(services.config().limits.lease())
-    }
-
-    fn job_handle(&self, change: ChangeId) -> Handle {
-        self.handle(HandleOf::Job, change.as_uuid())
     }
 }
 
@@ -547,6 +418,15 @@ pub(super) enum Begun {
         evidence: Evidence,
         chosen: Vec<Chosen>,
     },
+}
+
+impl Begun {
+    fn change(&self) -> ChangeId {
+        match self {
+            Self::Before(change) => *change,
+            Self::Now { accepted, .. } => accepted.change,
+        }
+    }
 }
 
 impl Ended {
