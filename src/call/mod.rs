@@ -6,6 +6,8 @@
 //! | `session` | the loop of one call |
 //! | `negotiation` | SDP and media of one call put together |
 //! | `operations` | what a flow names, carried out by the services |
+//! | `work` | the operation that a call waits for |
+//! | [`outside`] | calls that somebody else's IVR carries, a page at a time |
 //! | `voice` | what a flow says, turned into a playlist |
 //! | [`registry`] | the list of live calls; full, draining, dismissed |
 //! | [`record`] | call records, written beside the calls |
@@ -14,6 +16,7 @@
 //! | [`simulator`] | a flow in a terminal: no telephone, the real services |
 
 pub mod metrics;
+pub mod outside;
 pub mod phone;
 pub mod record;
 pub mod registry;
@@ -24,6 +27,7 @@ mod negotiation;
 mod operations;
 mod session;
 mod voice;
+mod work;
 
 pub use operations::Readback;
 pub use voice::{Label, Labels, SPOKEN_BY_PROGRAM};

@@ -42,8 +42,8 @@ pub(super) struct Done {
 
 /// What a call knows between operations.
 pub(super) struct Conversation {
-    services: Services,
-    arrival: Arrival,
+    /// How the visit is begun, as soon as there is something to do.
+    first: Option<(Services, Arrival)>,
     known: Arc<Known>,
     voice: Arc<Voice>,
     readback: Readback,
@@ -75,8 +75,21 @@ pub enum Readback {
 impl Conversation {
     pub(super) fn new(services: Services, arrival: Arrival, voice: Arc<Voice>, readback: Readback) -> Self {
         Self {
-            services,
-            arrival,
+            first: Some((services, arrival)),
+            ..Self::without_visit(voice, readback)
+        }
+    }
+
+    /// In a visit that was begun already.
+    pub(super) fn in_visit(visit: Visit, voice: Arc<Voice>, readback: Readback) -> Self {
+        let conversation = Self::without_visit(voice, readback);
+        conversation.known.visit.get_or_init(|| visit);
+        conversation
+    }
+
+    fn without_visit(voice: Arc<Voice>, readback: Readback) -> Self {
+        Self {
+            first: None,
             known: Arc::default(),
             voice,
             readback,
@@ -101,7 +114,8 @@ impl Conversation {
         if let Some(visit) = self.known.visit.get() {
             return Ok(visit.clone());
         }
-        let visit = self.services.begin(self.arrival.clone()).await?;
+        let (services, arrival) = self.first.as_ref().ok_or(OperationError::OutOfOrder)?;
+        let visit = services.begin(arrival.clone()).await?;
         Ok(self.known.visit.get_or_init(|| visit).clone())
     }
 

@@ -13,7 +13,6 @@
 //! caller hangs up in the middle of one it is dropped; a reset that has begun goes on in the services by itself.
 
 use std::future::pending;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,12 +20,11 @@ use tokio::sync::mpsc;
 
 use super::metrics::Metrics;
 use super::negotiation::{Negotiation, codec_name, status_of};
-use super::operations::{Conversation, Done, Known, OperationError};
+use super::operations::{Conversation, Known};
 use super::registry::Entry;
-use super::voice::{Slots, Voice};
-use crate::dialplan::operation::{Operation, Slot};
-use crate::dialplan::{self, EndReason, Flow, Input, Interpreter, InvocationId, Output, TransferOutcome};
-use crate::digit::Digits;
+use super::voice::Voice;
+use super::work::Work;
+use crate::dialplan::{self, EndReason, Flow, Input, Interpreter, Output, TransferOutcome};
 use crate::secret::Secret;
 use crate::telephony::dtmf;
 use crate::telephony::media::{MediaError, MediaEvent, MediaHandle, PlaybackId, Playlist, Segment, SessionStats};
@@ -76,10 +74,7 @@ pub(super) struct Session<'a> {
 /// Where the flow is.
 struct Talk {
     interpreter: Interpreter,
-    /// `None` while an operation has it.
-    conversation: Option<Box<Conversation>>,
-    working: Option<Working>,
-    slots: Slots,
+    work: Work,
     playing: Option<(PlaybackId, dialplan::PlaybackId)>,
     /// When the last prompt was heard to its end, unless a key has come since.
     finished: Option<Instant>,
@@ -87,21 +82,11 @@ struct Talk {
     on_hold: bool,
 }
 
-/// The conversation comes back from an operation with its result.
-type Worked = (Box<Conversation>, Result<Done, OperationError>);
-
-struct Working {
-    id: InvocationId,
-    operation: Operation,
-    since: Instant,
-    work: Pin<Box<dyn Future<Output = Worked> + Send>>,
-}
-
 /// What wakes the loop.
 enum Happened {
     Signal(CallEvent),
     Media(MediaEvent),
-    Worked(Box<Conversation>, Result<Done, OperationError>),
+    Worked(Input),
     Deadline,
     Dismissed,
 }
@@ -164,9 +149,7 @@ impl<'a> Session<'a> {
             keys: line.keys,
             talk: Talk {
                 interpreter: Interpreter::new(flow),
-                conversation: Some(Box::new(conversation)),
-                working: None,
-                slots: Slots::default(),
+                work: Work::new(conversation, metrics.clone()),
                 playing: None,
                 finished: None,
                 codec,
@@ -213,16 +196,10 @@ impl<'a> Session<'a> {
                 None => pending().await,
             }
         };
-        let working = async {
-            match &mut self.talk.working {
-                Some(working) => working.work.as_mut().await,
-                None => pending().await,
-            }
-        };
         tokio::select! {
             event = self.call.next_event() => Happened::Signal(event.unwrap_or(STACK_ENDED)),
             event = self.media_events.recv() => Happened::Media(event.unwrap_or(MEDIA_ENDED)),
-            (conversation, result) = working => Happened::Worked(conversation, result),
+            input = self.talk.work.done() => Happened::Worked(input),
             () = due => Happened::Deadline,
             () = self.entry.dismissed() => Happened::Dismissed,
         }
@@ -233,7 +210,7 @@ impl<'a> Session<'a> {
         match happened {
             Happened::Signal(event) => return self.signal(event).await,
             Happened::Media(event) => return self.media(event).await,
-            Happened::Worked(conversation, result) => self.worked(conversation, result),
+            Happened::Worked(input) => self.tell(input),
             Happened::Deadline => self.tell(Input::Deadline),
             Happened::Dismissed => return Some(self.dismiss().await),
         }
@@ -257,7 +234,7 @@ impl<'a> Session<'a> {
                 Output::Play {
                     id, items, barge_in, ..
                 } => {
-                    let mut playlist = self.voice.playlist(&items, &self.talk.slots, barge_in);
+                    let mut playlist = self.voice.playlist(&items, &self.talk.work.slots, barge_in);
                     if self
                         .talk
                         .finished
@@ -271,7 +248,11 @@ impl<'a> Session<'a> {
                     self.talk.playing = None;
                     self.try_media(self.media.stop());
                 }
-                Output::Invoke { id, operation, digits } => self.invoke(id, operation, digits),
+                Output::Invoke { id, operation, digits } => {
+                    if let Some(input) = self.talk.work.begin(id, operation, digits) {
+                        self.tell(input);
+                    }
+                }
                 Output::Transfer(destination) => {
                     tracing::warn!(
                         destination = destination.as_str(),
@@ -298,55 +279,6 @@ impl<'a> Session<'a> {
                 // The caller hears nothing, but is not left waiting for the end of it.
                 tracing::warn!(%error, "cannot play");
                 self.tell(Input::PlaybackFinished(id));
-            }
-        }
-    }
-
-    fn invoke(&mut self, id: InvocationId, operation: Operation, digits: Option<Digits>) {
-        let Some(mut conversation) = self.talk.conversation.take() else {
-            // One operation at a time; the interpreter waits for each.
-            self.tell(Input::OperationFailed(id));
-            return;
-        };
-        let work = Box::pin(async move {
-            let result = conversation.perform(operation, digits).await;
-            (conversation, result)
-        });
-        self.talk.working = Some(Working {
-            id,
-            operation,
-            since: monotonic(),
-            work,
-        });
-    }
-
-    fn worked(&mut self, conversation: Box<Conversation>, result: Result<Done, OperationError>) {
-        self.talk.conversation = Some(conversation);
-        let Some(Working {
-            id, operation, since, ..
-        }) = self.talk.working.take()
-        else {
-            return;
-        };
-        let took = monotonic().saturating_duration_since(since);
-        match result {
-            Ok(Done { outcome, slots }) => {
-                tracing::info!(%operation, %outcome, took_ms = took.as_millis(), "operation");
-                self.metrics.operation_done(operation.name(), outcome.name(), took);
-                if matches!(operation, Operation::Reset) {
-                    // What was spelled is live now; it cannot be heard again.
-                    self.talk.slots.clear(Slot::Password);
-                }
-                self.talk.slots.merge(slots);
-                self.tell(Input::OperationDone {
-                    invocation: id,
-                    outcome,
-                });
-            }
-            Err(error) => {
-                tracing::error!(%operation, error = &error as &dyn std::error::Error, "operation failed");
-                self.metrics.operation_done(operation.name(), "error", took);
-                self.tell(Input::OperationFailed(id));
             }
         }
     }

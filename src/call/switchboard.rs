@@ -366,7 +366,7 @@ async fn finish_recording(recorder: Recorder) {
 }
 
 /// What was verified in the call is worth nothing any more.
-async fn end_visit(visit: &Visit) {
+pub(super) async fn end_visit(visit: &Visit) {
     match tokio::time::timeout(END_TIMEOUT, visit.end()).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::error!(error = &error as &dyn std::error::Error, "the visit ends by time only"),

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::dialplan::PlayItem;
 use crate::dialplan::operation::Slot;
+use crate::dialplan::{PlayItem, PromptId};
 use crate::digit::Digit;
 use crate::identity::question::Question;
 use crate::integration::target::{AccountState, Refusal};
@@ -100,21 +100,47 @@ impl Voice {
             if index > 0 {
                 playlist.segments.push(Segment::Silence(ITEM_PAUSE));
             }
-            match item {
-                PlayItem::Prompt(id) => match self.speaker.prompt(id.as_str()) {
-                    Some(utterance) => append(&mut playlist, &utterance),
-                    None => tracing::warn!(
-                        prompt = id.as_str(),
-                        "prompt has no audio; run `passline prompts check`"
-                    ),
-                },
-                PlayItem::Slot(slot) => match slots.0.get(slot) {
-                    Some(utterance) => append(&mut playlist, utterance),
-                    None => tracing::warn!(%slot, "nothing is known to say here; run `passline dialplan check`"),
-                },
+            if let Some(utterance) = self.utterance(item, slots) {
+                append(&mut playlist, &utterance);
             }
         }
         playlist
+    }
+
+    /// Each of `items` by itself, with its prompt if it is one; what has no audio is left out and named in the log.
+    pub(super) fn utterances(&self, items: &[PlayItem], slots: &Slots) -> Vec<(Option<PromptId>, Utterance)> {
+        let mut utterances = Vec::with_capacity(items.len());
+        for item in items {
+            let prompt = match item {
+                PlayItem::Prompt(id) => Some(id.clone()),
+                PlayItem::Slot(_) => None,
+            };
+            utterances.extend(self.utterance(item, slots).map(|utterance| (prompt, utterance)));
+        }
+        utterances
+    }
+
+    fn utterance(&self, item: &PlayItem, slots: &Slots) -> Option<Utterance> {
+        let utterance = match item {
+            PlayItem::Prompt(id) => self.speaker.prompt(id.as_str()),
+            PlayItem::Slot(slot) => slots.0.get(slot).cloned(),
+        };
+        if utterance.is_none() {
+            match item {
+                PlayItem::Prompt(prompt) => {
+                    tracing::warn!(%prompt, "prompt has no audio; run `passline prompts check`");
+                }
+                PlayItem::Slot(slot) => {
+                    tracing::warn!(%slot, "nothing is known to say here; run `passline dialplan check`");
+                }
+            }
+        }
+        utterance
+    }
+
+    /// The language that is spoken.
+    pub(super) fn language(&self) -> &Language {
+        self.speaker.language()
     }
 
     /// What a caller would hear, as text; secrets are only named.
@@ -131,6 +157,11 @@ impl Voice {
             },
         };
         items.iter().map(spoken).collect()
+    }
+
+    /// A prompt outside of any flow, for a page.
+    pub(super) fn recording(&self, id: &str) -> Option<Utterance> {
+        self.speaker.prompt(id)
     }
 
     /// A prompt outside of any flow.

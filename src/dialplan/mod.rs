@@ -26,7 +26,7 @@ mod source;
 mod transcript;
 
 pub use check::{Loaded, PromptIndex, load};
-pub use interpreter::{End, EndReason, Input, Interpreter, InvocationId, Output, PlaybackId, TransferOutcome};
+pub use interpreter::{Awaited, End, EndReason, Input, Interpreter, InvocationId, Output, PlaybackId, TransferOutcome};
 pub use library::{Library, Replaced};
 pub use model::{Edge, EdgeKind, Flow, PlayItem, Step, StepId, StepKind, Version};
 pub use name::{DestinationName, PromptId, StepName};

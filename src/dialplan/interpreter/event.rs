@@ -1,6 +1,7 @@
 //! What goes into the interpreter and what comes out of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::digit::{Digit, Digits};
 
@@ -15,6 +16,8 @@ pub enum Input {
     Established,
     /// A key, counted once however it arrived.
     Digit(Digit),
+    /// A recognizer of the far end has heard something that is no key: taken like a wrong one.
+    NoMatch,
     /// A playback was heard to its end. Never sent for one that was stopped.
     PlaybackFinished(PlaybackId),
     /// An operation ended.
@@ -84,6 +87,21 @@ pub enum Output {
     Transfer(DestinationName),
     /// The flow is over; the last output. The driver hangs up unless the call is already gone.
     Ended(End),
+}
+
+/// What the present question waits for, for a far end that collects keys by itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Awaited {
+    /// So many keys end the entry by themselves.
+    pub most: usize,
+    /// Ends the entry.
+    pub finish_on_key: Option<Digit>,
+    /// How long to wait for a first key, or for the next one if the entry has begun.
+    pub first: Duration,
+    /// How long to wait for each of the others.
+    pub between: Duration,
+    /// Whether some of the entry is here already: silence ends it.
+    pub has_begun: bool,
 }
 
 /// How a flow ended.

@@ -39,7 +39,7 @@ use super::model::{Action, Announcement, Flow, PlayItem, StepId};
 use super::name::StepName;
 use super::operation::Privacy;
 
-pub use event::{End, EndReason, Input, InvocationId, Output, PlaybackId, TransferOutcome};
+pub use event::{Awaited, End, EndReason, Input, InvocationId, Output, PlaybackId, TransferOutcome};
 use question::{Asking, Habit};
 use timers::{Due, Timers};
 use type_ahead::TypeAhead;
@@ -145,6 +145,12 @@ impl Interpreter {
         self.timers.next()
     }
 
+    /// When the call will have lasted too long.
+    #[must_use]
+    pub fn limit(&self) -> Option<Instant> {
+        self.timers.limit
+    }
+
     /// What to do next; call until `None`.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
@@ -174,6 +180,7 @@ impl Interpreter {
     fn happened(&mut self, now: Instant, input: Input) {
         match input {
             Input::Digit(key) => self.key(now, key),
+            Input::NoMatch => self.no_match(now),
             Input::PlaybackFinished(id) => self.playback_finished(now, id),
             Input::OperationDone { invocation, outcome } => self.operation_done(invocation, Some(outcome)),
             Input::OperationFailed(invocation) => self.operation_done(invocation, None),

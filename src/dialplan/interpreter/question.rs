@@ -15,7 +15,7 @@ use std::time::Instant;
 use crate::digit::{Digit, Digits};
 
 use super::super::model::{Action, Collect, Menu, PlayItem, Question, Retry};
-use super::{Interpreter, Phase, Playing};
+use super::{Awaited, Interpreter, Phase, Playing};
 
 /// A question in progress.
 pub(super) struct Asking {
@@ -80,6 +80,48 @@ impl Interpreter {
         match self.phase {
             Phase::Announcing => self.transfer_after_speech(now),
             _ => self.settle(),
+        }
+    }
+
+    /// What the present question waits for; `None` when no key is asked for.
+    #[must_use]
+    pub fn awaited(&self) -> Option<Awaited> {
+        let Phase::Asking(asking) = &self.phase else {
+            return None;
+        };
+        match &self.flow.step(self.step).action {
+            Action::Menu(menu) => Some(Awaited {
+                most: 1,
+                finish_on_key: None,
+                first: menu.question.noinput_timeout,
+                between: menu.question.noinput_timeout,
+                has_begun: false,
+            }),
+            Action::Collect(collect) => Some(Awaited {
+                most: collect.max_digits.saturating_sub(asking.entry.len()).max(1),
+                finish_on_key: collect.finish_on_key,
+                first: if asking.is_blank() {
+                    collect.question.noinput_timeout
+                } else {
+                    collect.interdigit_timeout
+                },
+                between: collect.interdigit_timeout,
+                has_begun: !asking.is_blank(),
+            }),
+            _ => None,
+        }
+    }
+
+    pub(super) fn no_match(&mut self, now: Instant) {
+        if !matches!(self.phase, Phase::Asking(_)) {
+            return;
+        }
+        self.silence();
+        let flow = Arc::clone(&self.flow);
+        match &flow.step(self.step).action {
+            Action::Menu(menu) => self.nomatch(now, &menu.question),
+            Action::Collect(collect) => self.nomatch(now, &collect.question),
+            _ => {}
         }
     }
 

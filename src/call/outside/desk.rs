@@ -1,0 +1,323 @@
+//! The calls that outside IVRs carry through this house.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+
+use super::page::{Heard, Page};
+use super::talk::{Parts, Talk, Turn};
+use crate::call::metrics::Metrics;
+use crate::call::operations::{Conversation, Readback};
+use crate::call::record::CallRecords;
+use crate::call::registry::{self, Entry, Registry};
+use crate::call::switchboard::end_visit;
+use crate::call::voice::{Labels, Voice};
+use crate::dialplan::{Flow, Library};
+use crate::identity::ids::{CallId, SessionId};
+use crate::secret::masked;
+use crate::service::{CallEnd, CallStart, Services, Visit};
+use crate::speech::{Language, Speech, Utterance};
+use crate::time::{Clock, monotonic};
+
+/// How long an IVR waits for its page at the longest. The task of a call answers sooner, whatever it waits for.
+const LIMIT: Duration = Duration::from_millis(1_900);
+
+/// What every call needs; shared with the telephone.
+#[derive(Clone)]
+pub struct Settings {
+    /// Use cases.
+    pub services: Services,
+    /// Flows by name.
+    pub flows: Arc<Library>,
+    /// Prompts and engines.
+    pub speech: Speech,
+    /// How systems are called.
+    pub labels: Labels,
+    /// The language of callers of whom nothing else is known.
+    pub language: Language,
+    /// Whether callers key the password back.
+    pub readback: Readback,
+    /// Calls in progress, with those by telephone.
+    pub registry: Arc<Registry>,
+    /// Where call records go.
+    pub records: CallRecords,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// Ends what is left when the program ends.
+    pub stop: CancellationToken,
+}
+
+/// The calls; cheap to clone.
+#[derive(Clone)]
+pub struct Desk(Arc<Inner>);
+
+struct Inner {
+    settings: Settings,
+    calls: Mutex<BTreeMap<SessionId, mpsc::Sender<Turn>>>,
+    kept: Arc<Mutex<BTreeMap<String, Utterance>>>,
+    /// Where calls run, whoever asks for their pages.
+    runtime: Handle,
+}
+
+/// A call that an outside IVR has.
+#[derive(Clone, Debug)]
+pub struct NewCall<'a> {
+    /// The visit of its caller.
+    pub visit: Visit,
+    /// Who carries it: the name of an API user.
+    pub client: &'a str,
+    /// How: `voicexml`, `twilio`, ...
+    pub platform: &'static str,
+    /// The flow that it gets.
+    pub dialplan: &'a str,
+    /// How the IVR calls it, to find it there.
+    pub call_id: &'a str,
+    /// The calling number, if it is known.
+    pub caller: Option<&'a str>,
+    /// The number that was dialled, if it is known.
+    pub called: Option<&'a str>,
+    /// The language to speak, if it was said.
+    pub language: Option<&'a Language>,
+}
+
+/// Why there is no page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotTaken {
+    /// As many calls as configured are in progress.
+    #[error("as many calls as configured are in progress")]
+    Full,
+    /// The program is about to stop.
+    #[error("no new calls are taken")]
+    Draining,
+    /// There is no such flow.
+    #[error("there is no flow of this name")]
+    NoDialplan,
+    /// There is nothing to speak with.
+    #[error("there are no prompts")]
+    NoPrompts,
+    /// There is no such call here, or it is over.
+    #[error("there is no such call")]
+    NoCall,
+}
+
+impl From<registry::Refused> for NotTaken {
+    fn from(refused: registry::Refused) -> Self {
+        match refused {
+            registry::Refused::Full => Self::Full,
+            registry::Refused::Draining => Self::Draining,
+        }
+    }
+}
+
+impl Desk {
+    /// A desk without calls. They run on the runtime that this is called on.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self(Arc::new(Inner {
+            settings,
+            calls: Mutex::default(),
+            kept: Arc::default(),
+            runtime: Handle::current(),
+        }))
+    }
+
+    /// Begins a call; its first page.
+    ///
+    /// # Errors
+    /// [`NotTaken`].
+    pub async fn begin(&self, new: NewCall<'_>) -> Result<Arc<Page>, NotTaken> {
+        let settings = &self.0.settings;
+        let trunk = format!("api:{}", new.client);
+        let entry = settings.registry.admit(registry::NewCall {
+            call_id: new.call_id,
+            trunk: &trunk,
+            dialplan: new.dialplan,
+            caller: &masked(new.caller.unwrap_or_default()),
+            called: new.called.unwrap_or_default(),
+        });
+        let entry = entry.inspect_err(|refused| {
+            settings.metrics.call_refused(match refused {
+                registry::Refused::Full => "full",
+                registry::Refused::Draining => "draining",
+            });
+        })?;
+        entry.set_codec(new.platform);
+        let Some(flow) = settings.flows.find(new.dialplan) else {
+            settings.metrics.call_refused("no_dialplan");
+            return Err(NotTaken::NoDialplan);
+        };
+        let language = new.language.unwrap_or(&settings.language);
+        let voice = Voice::new(&settings.speech, language, settings.labels.clone())
+            .or_else(|_| Voice::new(&settings.speech, &settings.language, settings.labels.clone()));
+        let voice = voice.map_err(|error| {
+            tracing::error!(%error, "the call cannot be served");
+            NotTaken::NoPrompts
+        })?;
+        let id = settings.services.new_call_id();
+        let start = CallStart {
+            id: id.to_string(),
+            door: new.platform.to_owned(),
+            trunk: Some(trunk.clone()),
+            dialplan: Some(new.dialplan.to_owned()),
+            caller: new.caller.map(str::to_owned).filter(|caller| !caller.is_empty()),
+            called: new.called.map(str::to_owned).filter(|called| !called.is_empty()),
+            started: settings.clock.now(),
+        };
+        let span = tracing::info_span!("call", call.id = %id, trunk, platform = new.platform);
+        let visit = new.visit.id();
+        let (turns, receiver) = mpsc::channel(1);
+        self.calls().insert(visit, turns);
+        let place = Place {
+            desk: self.clone(),
+            visit,
+        };
+        let call = self
+            .clone()
+            .carry(id, start, (flow, Arc::new(voice)), new.visit, entry, (receiver, place));
+        self.0.runtime.spawn(call.instrument(span));
+        self.turn(visit, 0, Heard::Played).await
+    }
+
+    /// What was heard of a page; the page after it.
+    ///
+    /// # Errors
+    /// [`NotTaken::NoCall`].
+    pub async fn turn(&self, visit: SessionId, number: u32, heard: Heard) -> Result<Arc<Page>, NotTaken> {
+        let turns = self.calls().get(&visit).cloned().ok_or(NotTaken::NoCall)?;
+        let (answer, page) = oneshot::channel();
+        let asked = async {
+            let turn = Turn { number, heard, answer };
+            turns.send(turn).await.map_err(|_| NotTaken::NoCall)?;
+            page.await.map_err(|_| NotTaken::NoCall)
+        };
+        timeout(LIMIT, asked).await.unwrap_or(Err(NotTaken::NoCall))
+    }
+
+    /// Something that a page of a call in progress plays.
+    #[must_use]
+    pub fn kept(&self, name: &str) -> Option<Utterance> {
+        lock(&self.0.kept).get(name).cloned()
+    }
+
+    /// A recording, as new calls hear it.
+    #[must_use]
+    pub fn prompt(&self, language: &Language, id: &str) -> Option<Utterance> {
+        self.0.settings.speech.speaker(language).ok()?.prompt(id)
+    }
+
+    /// Carries a call to its end, and records it.
+    async fn carry(
+        self,
+        id: CallId,
+        start: CallStart,
+        (flow, voice): (Arc<Flow>, Arc<Voice>),
+        visit: Visit,
+        entry: Entry,
+        (turns, place): (mpsc::Receiver<Turn>, Place),
+    ) {
+        let settings = &self.0.settings;
+        let (began, started) = (monotonic(), start.started);
+        let dialplan = flow.name().to_owned();
+        tracing::info!(caller = %masked(start.caller.as_deref().unwrap_or_default()), dialplan, "call");
+        settings.records.began(id, start).await;
+        let conversation = Conversation::in_visit(visit, Arc::clone(&voice), settings.readback);
+        let mut talk = Talk::new(Parts {
+            flow,
+            conversation,
+            voice,
+            entry,
+            turns,
+            kept: Kept {
+                shared: Arc::clone(&self.0.kept),
+                this_page: Vec::new(),
+                last_page: Vec::new(),
+            },
+            idle: settings.services.session_limits().idle,
+            metrics: settings.metrics.clone(),
+        });
+        let left = talk.run().await;
+        let length = monotonic().saturating_duration_since(began);
+        settings.metrics.call_ended(&dialplan, left.reason, length);
+        let end = CallEnd {
+            answered: Some(started),
+            ended: started.plus(length),
+            visit: left.known.visit.get().map(|visit| visit.id().to_string()),
+            user: left.known.user.get().map(ToString::to_string),
+            last_step: Some(left.last_step.clone()),
+            reason: left.reason.to_owned(),
+            media: None,
+        };
+        if let Some(visit) = left.known.visit.get() {
+            end_visit(visit).await;
+        }
+        settings.records.ended(id, end).await;
+        tracing::info!(reason = left.reason, step = %left.last_step, length_ms = length.as_millis(), "call over");
+        talk.linger(&settings.stop).await;
+        drop(place);
+    }
+
+    fn calls(&self) -> MutexGuard<'_, BTreeMap<SessionId, mpsc::Sender<Turn>>> {
+        lock(&self.0.calls)
+    }
+}
+
+/// The place of a call in the list; dropping it takes the call out.
+struct Place {
+    desk: Desk,
+    visit: SessionId,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.desk.calls().remove(&self.visit);
+    }
+}
+
+/// What the pages of one call play, beside recordings. What a page has played stays for one page more: an IVR may fetch it
+/// when it has gone on already.
+pub(super) struct Kept {
+    shared: Arc<Mutex<BTreeMap<String, Utterance>>>,
+    this_page: Vec<String>,
+    last_page: Vec<String>,
+}
+
+impl Kept {
+    /// Keeps this for the next page.
+    pub(super) fn keep(&mut self, name: &str, utterance: &Utterance) {
+        self.this_page.push(name.to_owned());
+        lock(&self.shared).insert(name.to_owned(), utterance.clone());
+    }
+
+    /// The next page is given away.
+    pub(super) fn turn_page(&mut self) {
+        let past = std::mem::replace(&mut self.last_page, std::mem::take(&mut self.this_page));
+        self.forget(&past);
+    }
+
+    fn forget(&self, names: &[String]) {
+        let mut shared = lock(&self.shared);
+        for name in names {
+            shared.remove(name);
+        }
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.forget(&self.this_page);
+        self.forget(&self.last_page);
+    }
+}
+
+/// A map is whole even if a thread died while it held the lock.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
