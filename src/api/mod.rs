@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`admin`] | the loopback port for operators |
 //! | [`calls`] | the calls of the web API, apart from how they are written |
+//! | [`ivr`] | whole calls for outside IVRs, a page at a time: VoiceXML and others |
 //! | [`json`] | the calls as JSON, with their description |
 //! | [`limiter`] | how often an address and a client may ask |
 //! | [`log`] | the access log of the API, and what is counted |
@@ -15,6 +16,7 @@
 
 pub mod admin;
 pub mod calls;
+pub mod ivr;
 pub mod json;
 pub mod limiter;
 pub mod log;

@@ -22,17 +22,20 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::calls::{Calls, FaultKind};
+use super::ivr::{self, Settings as IvrSettings};
 use super::json;
 use super::log::Log;
 use super::problem::Problem;
 use super::server::{Gate, Peer, Server, ServerError, ServerMetrics, Settings};
 use super::soap;
+use crate::call::outside::Desk;
 use crate::network_list::NetworkList;
 use crate::service::{ApiPeer, ServiceError, Services};
 
 /// The web API while it is served.
 pub struct Web {
     address: SocketAddr,
+    agi_address: Option<SocketAddr>,
     calls: Calls,
     ended: oneshot::Receiver<()>,
     log: Log,
@@ -45,6 +48,9 @@ pub enum WebError {
     /// A file or a port.
     #[error(transparent)]
     Server(#[from] ServerError),
+    /// The port for FastAGI.
+    #[error(transparent)]
+    Agi(#[from] ivr::agi::ListenError),
     /// The database.
     #[error("cannot read from where clients may come")]
     Networks(#[from] ServiceError),
@@ -60,16 +66,17 @@ pub enum WebError {
 const NETWORKS_INTERVAL: Duration = Duration::from_secs(2);
 
 impl Web {
-    /// Serves these calls until `stop`, to addresses that a client may come from. `url` is where they reach it, if that is
-    /// not what they say themselves.
+    /// Serves these calls, and the pages of this desk, until `stop`, to addresses that a client may come from; on `agi` Asterisk
+    /// is served.
     ///
     /// # Errors
     /// Says which file or port is in the way.
     pub async fn start(
         settings: Settings,
         services: &Services,
-        calls: Calls,
-        url: Option<String>,
+        (calls, desk): (Calls, Desk),
+        ivr: IvrSettings,
+        agi: Option<SocketAddr>,
         stop: CancellationToken,
     ) -> Result<Self, WebError> {
         let networks = Arc::new(Networks {
@@ -86,15 +93,28 @@ impl Web {
             calls: calls.clone(),
             log: log.clone(),
         };
-        let router = json::router(calls.clone(), log.clone()).merge(soap::router(calls.clone(), log.clone(), url));
+        let url = ivr.url.clone();
+        let door = ivr::Door::new(calls.clone(), desk, log.clone(), ivr);
+        let router = json::router(calls.clone(), log.clone())
+            .merge(soap::router(calls.clone(), log.clone(), url))
+            .merge(ivr::router(door.clone()));
         let router = router.layer(middleware::from_fn_with_state(entrance, enter));
+        let agi = match agi {
+            Some(listen) => Some(ivr::agi::bind(listen).await?),
+            None => None,
+        };
         let (address, metrics, ended) = serve(settings, router, stop.clone()).await?;
+        let agi_address = agi.as_ref().map(ivr::agi::Listener::address);
+        if let Some(agi) = agi {
+            tokio::spawn(agi.serve(door, Arc::clone(&networks) as Arc<dyn Gate>, address, stop.clone()));
+        }
         let services = services.clone();
         tokio::spawn(async move {
             stop.run_until_cancelled(networks.follow(services)).await;
         });
         Ok(Self {
             address,
+            agi_address,
             calls,
             ended,
             log,
@@ -106,6 +126,12 @@ impl Web {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where Asterisk reaches it by FastAGI, with the real port.
+    #[must_use]
+    pub fn agi_address(&self) -> Option<SocketAddr> {
+        self.agi_address
     }
 
     /// Makes what it counts visible in `registry`.

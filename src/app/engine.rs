@@ -20,6 +20,7 @@ use super::{api, core_dumps, flows, metrics, sources, trunks, voices};
 use crate::api::admin::Admin;
 use crate::api::web::Web;
 use crate::call::metrics::Metrics;
+use crate::call::outside::{self, Desk};
 use crate::call::record::CallRecords;
 use crate::call::registry::Registry;
 use crate::call::switchboard::{self, House};
@@ -106,13 +107,27 @@ impl Engine {
             backstage.services.clone(),
             Arc::clone(&sip_figures),
         );
+        let (records, records_writer) = CallRecords::start(backstage.services.clone());
         let api = match &config.api {
             Some(section) => {
                 let section = &ApiSection {
                     connections: room.api,
                     ..section.clone()
                 };
-                Some(api::start(section, config, &backstage, &speech, stop.clone()).await?)
+                let desk = Desk::new(outside::Settings {
+                    services: backstage.services.clone(),
+                    flows: Arc::clone(&library),
+                    speech: speech.clone(),
+                    labels: backstage.labels.clone(),
+                    language: config.language.clone(),
+                    readback: config.readback,
+                    registry: Arc::clone(&registry),
+                    records: records.clone(),
+                    metrics: calls_metrics.clone(),
+                    clock: Arc::clone(&backstage.clock),
+                    stop: stop.clone(),
+                });
+                Some(api::start(section, config, &backstage, &speech, desk, stop.clone()).await?)
             }
             None => None,
         };
@@ -143,7 +158,6 @@ impl Engine {
                 ..ConnectionLimits::default()
             },
         })?;
-        let (records, records_writer) = CallRecords::start(backstage.services.clone());
         let house = House {
             services: backstage.services.clone(),
             flows: Arc::clone(&library),
@@ -215,6 +229,12 @@ impl Engine {
     #[must_use]
     pub fn api_address(&self) -> Option<SocketAddr> {
         self.api.as_ref().map(Web::address)
+    }
+
+    /// Where Asterisk is served by FastAGI, if it is.
+    #[must_use]
+    pub fn agi_address(&self) -> Option<SocketAddr> {
+        self.api.as_ref().and_then(Web::agi_address)
     }
 
     /// Database, targets and services.

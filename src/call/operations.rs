@@ -267,7 +267,11 @@ impl Conversation {
 
     fn spell(&self, slots: &mut Slots) -> Result<(), OperationError> {
         let proposal = self.proposal.as_ref().ok_or(OperationError::OutOfOrder)?;
-        slots.fill(Slot::Password, self.voice.password(proposal.password(), self.pace)?);
+        let password = proposal.password();
+        slots.fill_password(
+            self.voice.password(password, self.pace)?,
+            self.voice.password_in_words(password),
+        );
         Ok(())
     }
 

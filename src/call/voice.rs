@@ -12,9 +12,10 @@ use crate::identity::question::Question;
 use crate::integration::target::{AccountState, Refusal};
 use crate::secret::Secret;
 use crate::service::{AccountReport, AccountStateReport, Outcome, System};
-use crate::speech::phrase::{Fill, Pace, Piece};
+use crate::speech::phrase::{Character, Fill, Pace, Piece};
 use crate::speech::{self, Language, Part, SpeakError, Speaker, Speech, Utterance};
 use crate::telephony::media::{OnKey, Playlist, Privacy, Segment};
+use zeroize::Zeroizing;
 
 /// What was changed, for choosing words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,22 +28,47 @@ pub(super) enum Change {
 
 /// What is only known during the call, ready to be spoken.
 #[derive(Default)]
-pub(super) struct Slots(BTreeMap<Slot, Utterance>);
+pub(super) struct Slots {
+    utterances: BTreeMap<Slot, Utterance>,
+    /// The password in words, for an IVR that has a voice of its own.
+    spelled: Option<Secret>,
+}
+
+/// One thing to say, for an IVR that says it.
+pub(super) struct Said {
+    /// The prompt that it is, if it is one.
+    pub(super) prompt: Option<PromptId>,
+    pub(super) utterance: Utterance,
+    /// In words, where the utterance does not tell them: a password.
+    pub(super) spelled: Option<Secret>,
+}
 
 impl Slots {
+    /// Fills the slot of the password, with its characters in words.
+    pub(super) fn fill_password(&mut self, utterance: Utterance, spelled: Secret) {
+        self.fill(Slot::Password, utterance);
+        self.spelled = Some(spelled);
+    }
+
     /// Fills a slot; what was in it is gone.
     pub(super) fn fill(&mut self, slot: Slot, utterance: Utterance) {
-        self.0.insert(slot, utterance);
+        self.utterances.insert(slot, utterance);
     }
 
     /// Takes over everything from `newer`.
     pub(super) fn merge(&mut self, newer: Self) {
-        self.0.extend(newer.0);
+        self.utterances.extend(newer.utterances);
+        if newer.spelled.is_some() {
+            self.spelled = newer.spelled;
+        }
     }
 
     /// Empties a slot.
     pub(super) fn clear(&mut self, slot: Slot) {
-        self.0.remove(&slot);
+        self.utterances.remove(&slot);
+        if slot == Slot::Password {
+            self.spelled = None;
+        }
     }
 }
 
@@ -107,23 +133,31 @@ impl Voice {
         playlist
     }
 
-    /// Each of `items` by itself, with its prompt if it is one; what has no audio is left out and named in the log.
-    pub(super) fn utterances(&self, items: &[PlayItem], slots: &Slots) -> Vec<(Option<PromptId>, Utterance)> {
-        let mut utterances = Vec::with_capacity(items.len());
+    /// Each of `items` by itself; what has no audio is left out and named in the log.
+    pub(super) fn each(&self, items: &[PlayItem], slots: &Slots) -> Vec<Said> {
+        let mut all = Vec::with_capacity(items.len());
         for item in items {
-            let prompt = match item {
-                PlayItem::Prompt(id) => Some(id.clone()),
-                PlayItem::Slot(_) => None,
+            let Some(utterance) = self.utterance(item, slots) else {
+                continue;
             };
-            utterances.extend(self.utterance(item, slots).map(|utterance| (prompt, utterance)));
+            let (prompt, spelled) = match item {
+                PlayItem::Prompt(id) => (Some(id.clone()), None),
+                PlayItem::Slot(Slot::Password) => (None, slots.spelled.clone()),
+                PlayItem::Slot(_) => (None, None),
+            };
+            all.push(Said {
+                prompt,
+                utterance,
+                spelled,
+            });
         }
-        utterances
+        all
     }
 
     fn utterance(&self, item: &PlayItem, slots: &Slots) -> Option<Utterance> {
         let utterance = match item {
             PlayItem::Prompt(id) => self.speaker.prompt(id.as_str()),
-            PlayItem::Slot(slot) => slots.0.get(slot).cloned(),
+            PlayItem::Slot(slot) => slots.utterances.get(slot).cloned(),
         };
         if utterance.is_none() {
             match item {
@@ -150,7 +184,7 @@ impl Voice {
                 Some(utterance) => utterance.transcript().to_owned(),
                 None => format!("({id} has no audio)"),
             },
-            PlayItem::Slot(slot) => match slots.0.get(slot) {
+            PlayItem::Slot(slot) => match slots.utterances.get(slot) {
                 Some(utterance) if utterance.privacy() == speech::Privacy::Secret => format!("({slot}, spelled)"),
                 Some(utterance) => utterance.transcript().to_owned(),
                 None => format!("({slot} is not known)"),
@@ -233,6 +267,22 @@ impl Voice {
         self.speaker.spell(password, pace)
     }
 
+    /// A password in words: "capital B, seven, dollar".
+    pub(super) fn password_in_words(&self, password: &Secret) -> Secret {
+        let words = password.expose().chars().filter_map(|c| {
+            let id = Character::of(c).map(Character::prompt_id)?;
+            self.speaker.prompt(&id)
+        });
+        let mut text = Zeroizing::new(String::with_capacity(32 * password.expose().len()));
+        for utterance in words {
+            if !text.is_empty() {
+                text.push_str(", ");
+            }
+            text.push_str(utterance.transcript());
+        }
+        Secret::new(text.as_str().to_owned())
+    }
+
     async fn sentences(
         &self,
         phrase: &str,
@@ -268,7 +318,7 @@ impl Voice {
 }
 
 /// Between two items of one step: "In which year ...?", "Enter your answer."
-const ITEM_PAUSE: std::time::Duration = std::time::Duration::from_millis(300);
+pub(super) const ITEM_PAUSE: std::time::Duration = std::time::Duration::from_millis(300);
 
 /// Between one system and the next.
 const SENTENCE_PAUSE: std::time::Duration = std::time::Duration::from_millis(250);

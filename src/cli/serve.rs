@@ -63,10 +63,15 @@ fn announce(engine: &Engine, json: bool) -> anyhow::Result<()> {
         .collect();
     let admin = engine.admin_address();
     if json {
-        return output::json(&serde_json::json!({ "sip": sip, "api": engine.api_address(), "admin": admin }));
+        return output::json(
+            &serde_json::json!({ "sip": sip, "api": engine.api_address(), "agi": engine.agi_address(), "admin": admin }),
+        );
     }
     for address in sip {
         output::line(format_args!("listening for calls on {address}"));
+    }
+    if let Some(agi) = engine.agi_address() {
+        output::line(format_args!("FastAGI for Asterisk on {agi}"));
     }
     if let Some(api) = engine.api_address() {
         output::line(format_args!("web API on https://{api}, described at /api/docs"));

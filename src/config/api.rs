@@ -34,6 +34,10 @@ pub struct ApiSection {
     pub address_rate: Rate,
     /// Requests of one API user.
     pub user_rate: Rate,
+    /// A file with the auth token of a Twilio account.
+    pub twilio_token: Option<PathBuf>,
+    /// Where Asterisk is served by FastAGI.
+    pub agi: Option<SocketAddr>,
     /// Whether people who share their digits are told by name.
     pub names: bool,
 }
@@ -95,6 +99,21 @@ pub(super) fn read(
     };
     let (address_rate, user_rate) = (rate("requests_per_address"), rate("requests_per_user"));
     let names = table.or("names", false);
+    let twilio_token = table.optional("twilio_token").map(path);
+    let agi: Option<String> = table.optional("agi");
+    let agi = agi.and_then(|text| match text.parse::<SocketAddr>() {
+        Ok(listen) if listen.ip().is_loopback() => Some(listen),
+        _ => {
+            table.mistake(
+                "agi",
+                format!(
+                    "{text:?} must be an address of this machine alone with port, such as \"127.0.0.1:4573\": FastAGI is \
+                     not encrypted; lead it here through a tunnel"
+                ),
+            );
+            None
+        }
+    });
     services.api_idle = table.duration(
         "idle",
         services.api_idle,
@@ -113,6 +132,8 @@ pub(super) fn read(
         connections_per_address,
         address_rate,
         user_rate,
+        twilio_token,
+        agi,
         names,
     })
 }

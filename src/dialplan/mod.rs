@@ -34,4 +34,4 @@ pub use report::{Code, Finding, Report, Severity};
 pub use transcript::{Script, ScriptError, ScriptLine, transcript};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

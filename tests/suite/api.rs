@@ -27,13 +27,19 @@ pub(crate) struct Outside {
 
 impl Outside {
     pub(crate) fn new(settings: &Settings<'_>) -> Self {
+        Self::with(settings, &[], |_| {})
+    }
+
+    /// The API user has these options; `prepare` may put more into the folder.
+    pub(crate) fn with(settings: &Settings<'_>, options: &[&str], prepare: impl FnOnce(&Path)) -> Self {
         let configuration = format!("{SECTION}{}", settings.configuration);
         let house = House::new(&Settings {
             configuration: &configuration,
             ..settings.clone()
         });
         certificate::make(house.path());
-        let password = add_user(&house, "ivr", &[]);
+        let password = add_user(&house, "ivr", options);
+        prepare(house.path());
         let server = house.serve();
         Self {
             house,
@@ -44,6 +50,12 @@ impl Outside {
 
     fn client(&self) -> Client {
         Client::new(&self.server, self.house.path(), None)
+    }
+
+    /// Where it is reached.
+    pub(crate) fn base(&self) -> String {
+        let port = self.server.api.expect("an API").port();
+        format!("https://localhost:{port}")
     }
 
     /// That of the API user `ivr`.

@@ -11,6 +11,7 @@ mod cli;
 mod clients;
 mod crash;
 mod faults;
+mod ivr;
 mod lossy;
 mod nodes;
 mod sipp;

@@ -18,18 +18,25 @@ const RATE: u32 = 8_000;
 pub(super) fn encoded(utterance: &Utterance, format: AudioFormat) -> Option<SecretText> {
     let file = match format {
         AudioFormat::None => return None,
-        AudioFormat::Mulaw => wav(7, 1, &samples(utterance)),
-        AudioFormat::Pcm => {
-            let mulaw = samples(utterance);
-            let pcm = Zeroizing::new(Codec::Pcmu.decode(&mulaw));
-            let bytes: Zeroizing<Vec<u8>> =
-                Zeroizing::new(pcm.iter().flat_map(|sample| sample.to_le_bytes()).collect());
-            wav(1, 2, &bytes)
-        }
+        AudioFormat::Mulaw => mulaw_file(utterance),
+        AudioFormat::Pcm => pcm_file(utterance),
     };
     let mut text = String::with_capacity(file.len().div_ceil(3) * 4);
     STANDARD.encode_string(&*file, &mut text);
     Some(SecretText(Secret::new(text)))
+}
+
+/// An utterance as a file in mu-law.
+pub(in crate::api) fn mulaw_file(utterance: &Utterance) -> Zeroizing<Vec<u8>> {
+    wav(7, 1, &samples(utterance))
+}
+
+/// An utterance as a file of 16-bit samples.
+pub(in crate::api) fn pcm_file(utterance: &Utterance) -> Zeroizing<Vec<u8>> {
+    let mulaw = samples(utterance);
+    let pcm = Zeroizing::new(Codec::Pcmu.decode(&mulaw));
+    let bytes: Zeroizing<Vec<u8>> = Zeroizing::new(pcm.iter().flat_map(|sample| sample.to_le_bytes()).collect());
+    wav(1, 2, &bytes)
 }
 
 /// All of it in mu-law.

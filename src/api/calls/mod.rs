@@ -10,7 +10,7 @@
 //! A call decides nothing: who may do what is checked in `service`, on the evidence of the session, with every request.
 //! Each is bounded: it answers within [`Settings::limit`], whatever stands behind it.
 
-mod audio;
+pub(super) mod audio;
 pub mod fault;
 pub mod types;
 
@@ -144,6 +144,15 @@ pub trait Call: Send + Sized + 'static {
     ) -> impl Future<Output = Result<Self::Response, Fault>> + Send;
 }
 
+/// Among whom work waits for its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// The calls of sessions.
+    Call,
+    /// Sign-ins.
+    SignIn,
+}
+
 /// Faults that any call may end with.
 pub const COMMON_FAULTS: &[FaultKind] = &[
     FaultKind::InvalidRequest,
@@ -211,23 +220,42 @@ impl Calls {
     /// # Errors
     /// What the call ends with; [`FaultKind::Busy`] when it has not begun, [`FaultKind::Unfinished`] when it goes on.
     pub async fn carry_out<C: Call>(&self, who: Who, request: C::Request) -> Result<C::Response, Fault> {
+        let until = who.until;
+        let work = async move |calls: Self| C::run(&calls, who, request).await;
+        let place = if C::IN_SESSION { Place::Call } else { Place::SignIn };
+        self.run(C::NAME, place, until, work).await
+    }
+
+    /// Runs work with the services where they run, when there is a place for it; answers in time.
+    pub(super) async fn run<T, W, F>(
+        &self,
+        name: &'static str,
+        place: Place,
+        until: Instant,
+        work: W,
+    ) -> Result<T, Fault>
+    where
+        T: Send + 'static,
+        W: FnOnce(Self) -> F + Send + 'static,
+        F: Future<Output = Result<T, Fault>> + Send,
+    {
         let calls = self.clone();
-        let left = who.until.saturating_duration_since(monotonic());
+        let left = until.saturating_duration_since(monotonic());
         let work = async move {
-            let permits = match C::IN_SESSION {
-                true => &calls.0.permits,
-                false => &calls.0.sign_in_permits,
+            let permits = match place {
+                Place::Call => &calls.0.permits,
+                Place::SignIn => &calls.0.sign_in_permits,
             };
             let Ok(Ok(_permit)) = timeout(calls.settings().turn, permits.acquire()).await else {
                 return Err(Fault::new(FaultKind::Busy));
             };
-            C::run(&calls, who, request).await
+            work(calls.clone()).await
         };
         let task = self.0.tasks.spawn_on(work, &self.0.runtime);
         match timeout(left, task).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
-                tracing::error!(call = C::NAME, %error, "a call of the API has failed");
+                tracing::error!(call = name, %error, "a call of the API has failed");
                 Err(Fault::new(FaultKind::Internal))
             }
             Err(_) => Err(Fault::new(FaultKind::Unfinished)),
@@ -240,7 +268,7 @@ impl Calls {
         self.0.tasks.wait().await;
     }
 
-    fn services(&self) -> &Services {
+    pub(super) fn services(&self) -> &Services {
         &self.0.services
     }
 
@@ -253,7 +281,7 @@ impl Calls {
     }
 
     /// The session that a request belongs to.
-    async fn session(&self, who: &Who) -> Result<ApiSession, Fault> {
+    pub(super) async fn session(&self, who: &Who) -> Result<ApiSession, Fault> {
         let token = who.token.as_ref().ok_or(Fault::new(FaultKind::NoSession))?;
         let session = self.services().resume(token, &who.peer).await?;
         let _ = who.client.set(session.client.clone());

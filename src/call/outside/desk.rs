@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rand::RngExt as _;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use super::page::{Heard, Page};
+use super::page::{Heard, Page, Sound};
 use super::talk::{Parts, Talk, Turn};
 use crate::call::metrics::Metrics;
 use crate::call::operations::{Conversation, Readback};
@@ -61,10 +62,19 @@ pub struct Desk(Arc<Inner>);
 
 struct Inner {
     settings: Settings,
-    calls: Mutex<BTreeMap<SessionId, mpsc::Sender<Turn>>>,
+    calls: Mutex<BTreeMap<SessionId, Carried>>,
     kept: Arc<Mutex<BTreeMap<String, Utterance>>>,
     /// Where calls run, whoever asks for their pages.
     runtime: Handle,
+}
+
+/// A call in progress.
+#[derive(Clone)]
+struct Carried {
+    turns: mpsc::Sender<Turn>,
+    platform: &'static str,
+    /// How the platform calls it.
+    call_id: Arc<str>,
 }
 
 /// A call that an outside IVR has.
@@ -174,7 +184,12 @@ impl Desk {
         let span = tracing::info_span!("call", call.id = %id, trunk, platform = new.platform);
         let visit = new.visit.id();
         let (turns, receiver) = mpsc::channel(1);
-        self.calls().insert(visit, turns);
+        let carried = Carried {
+            turns,
+            platform: new.platform,
+            call_id: new.call_id.into(),
+        };
+        self.calls().insert(visit, carried);
         let place = Place {
             desk: self.clone(),
             visit,
@@ -191,7 +206,8 @@ impl Desk {
     /// # Errors
     /// [`NotTaken::NoCall`].
     pub async fn turn(&self, visit: SessionId, number: u32, heard: Heard) -> Result<Arc<Page>, NotTaken> {
-        let turns = self.calls().get(&visit).cloned().ok_or(NotTaken::NoCall)?;
+        let turns = self.calls().get(&visit).map(|carried| carried.turns.clone());
+        let turns = turns.ok_or(NotTaken::NoCall)?;
         let (answer, page) = oneshot::channel();
         let asked = async {
             let turn = Turn { number, heard, answer };
@@ -199,6 +215,23 @@ impl Desk {
             page.await.map_err(|_| NotTaken::NoCall)
         };
         timeout(LIMIT, asked).await.unwrap_or(Err(NotTaken::NoCall))
+    }
+
+    /// The caller is gone, as a platform says that names the call in its own way.
+    pub async fn hang_up(&self, platform: &str, call_id: &str) {
+        let ours = |carried: &&Carried| carried.platform == platform && &*carried.call_id == call_id;
+        let turns = self.calls().values().find(ours).map(|carried| carried.turns.clone());
+        if let Some(turns) = turns {
+            let (answer, page) = oneshot::channel();
+            let turn = Turn {
+                number: 0,
+                heard: Heard::HungUp,
+                answer,
+            };
+            if timeout(LIMIT, turns.send(turn)).await.is_ok() {
+                let _ = timeout(LIMIT, page).await;
+            }
+        }
     }
 
     /// Something that a page of a call in progress plays.
@@ -244,6 +277,7 @@ impl Desk {
             metrics: settings.metrics.clone(),
         });
         let left = talk.run().await;
+        drop(place);
         let length = monotonic().saturating_duration_since(began);
         settings.metrics.call_ended(&dialplan, left.reason, length);
         let end = CallEnd {
@@ -261,10 +295,9 @@ impl Desk {
         settings.records.ended(id, end).await;
         tracing::info!(reason = left.reason, step = %left.last_step, length_ms = length.as_millis(), "call over");
         talk.linger(&settings.stop).await;
-        drop(place);
     }
 
-    fn calls(&self) -> MutexGuard<'_, BTreeMap<SessionId, mpsc::Sender<Turn>>> {
+    fn calls(&self) -> MutexGuard<'_, BTreeMap<SessionId, Carried>> {
         lock(&self.0.calls)
     }
 }
@@ -290,10 +323,13 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// Keeps this for the next page.
-    pub(super) fn keep(&mut self, name: &str, utterance: &Utterance) {
-        self.this_page.push(name.to_owned());
-        lock(&self.shared).insert(name.to_owned(), utterance.clone());
+    /// Keeps this for the next page, under a name that nobody guesses.
+    pub(super) fn keep(&mut self, utterance: &Utterance) -> Sound {
+        let name: [u8; 24] = rand::rng().random();
+        let name: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.this_page.push(name.clone());
+        lock(&self.shared).insert(name.clone(), utterance.clone());
+        Sound::Kept(name)
     }
 
     /// The next page is given away.

@@ -22,6 +22,8 @@ pub mod desk;
 pub mod page;
 
 mod dialogue;
+#[cfg(test)]
+pub(crate) mod script;
 mod talk;
 
 pub use desk::{Desk, NewCall, NotTaken, Settings};

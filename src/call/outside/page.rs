@@ -2,6 +2,7 @@
 
 use crate::dialplan::{Awaited, PromptId};
 use crate::digit::Digits;
+use crate::secret::Secret;
 use crate::speech::{Language, Utterance};
 
 /// What an outside IVR does next: plays `lines` in their order, and then what `then` says.
@@ -12,6 +13,8 @@ pub struct Page {
     pub number: u32,
     /// What to play.
     pub lines: Vec<Line>,
+    /// The lines that a key silences as one sound, if there are any: for an IVR that plays one thing while it collects.
+    pub question: Option<Sound>,
     /// What to do after it.
     pub then: Then,
 }
@@ -23,6 +26,8 @@ pub struct Line {
     pub sound: Sound,
     /// What it is.
     pub utterance: Utterance,
+    /// In words, where the utterance does not tell them: a password.
+    pub spelled: Option<Secret>,
     /// Whether a key silences it and counts.
     pub barge_in: bool,
 }

@@ -7,9 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rand::RngExt as _;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::desk::Kept;
@@ -18,10 +16,9 @@ use super::page::{Heard, Line, Page, Sound, Then};
 use crate::call::operations::{Conversation, Known};
 use crate::call::registry::Entry;
 use crate::call::session::word_of;
-use crate::call::voice::Voice;
+use crate::call::voice::{ITEM_PAUSE, Said, Voice};
 use crate::call::work::Work;
 use crate::dialplan::{Flow, PromptId};
-use crate::speech::Utterance;
 use crate::time::monotonic;
 
 /// How long a page may be waited for. Outside IVRs wait two seconds at the least.
@@ -30,7 +27,7 @@ const PATIENCE: Duration = Duration::from_millis(1_500);
 /// How long a page that has something to play waits for what may follow: most operations take less.
 const HASTE: Duration = Duration::from_millis(300);
 
-/// How long the last page of a call can be had once more, and the sound that it speaks of.
+/// How long the sounds of the last page can be fetched.
 const LINGER: Duration = Duration::from_secs(30);
 
 /// How long an IVR may take to fetch the goodbye of a house that is about to close.
@@ -48,7 +45,7 @@ pub(super) struct Turn {
 
 /// One call.
 pub(super) struct Talk {
-    dialogue: Dialogue<(Option<PromptId>, Utterance)>,
+    dialogue: Dialogue<Said>,
     work: Work,
     voice: Arc<Voice>,
     known: Arc<Known>,
@@ -105,6 +102,7 @@ impl Talk {
             last: Arc::new(Page {
                 number: 0,
                 lines: Vec::new(),
+                question: None,
                 then: Then::ComeBack,
             }),
             waiting: None,
@@ -149,24 +147,13 @@ impl Talk {
         }
     }
 
-    /// The call is over; an IVR whose connection broke may still ask for its last page, and for what that plays.
+    /// The call is over; what its last page plays is fetched after that.
     pub(super) async fn linger(self, stop: &CancellationToken) {
-        let Self {
-            mut turns,
-            last,
-            kept: _kept,
-            entry,
-            ..
-        } = self;
-        drop(entry);
-        let answering = async {
-            while let Some(turn) = turns.recv().await {
-                let _ = turn.answer.send(Arc::clone(&last));
-            }
-        };
+        let Self { last, kept, .. } = self;
         if last.then == Then::HangUp {
-            let _ = timeout(LINGER, stop.run_until_cancelled(answering)).await;
+            stop.run_until_cancelled(tokio::time::sleep(LINGER)).await;
         }
+        drop(kept);
     }
 
     /// Until when whoever waits for a page does so at the longest.
@@ -179,7 +166,7 @@ impl Talk {
     fn follow(&mut self) {
         loop {
             let (voice, slots) = (&self.voice, &self.work.slots);
-            let wanted = self.dialogue.poll(|items| voice.utterances(items, slots));
+            let wanted = self.dialogue.poll(|items| voice.each(items, slots));
             match wanted {
                 None => return,
                 Some(Wanted::Entered(step)) => {
@@ -240,21 +227,34 @@ impl Talk {
         let (spoken, then) = self.dialogue.page();
         let is_closing = self.is_dismissed && then != Then::HangUp;
         let closing = self.voice.recording(CLOSING).filter(|_| is_closing);
-        let closing = closing.map(|utterance| (PromptId::parse(CLOSING), utterance));
+        let closing = closing.map(|utterance| Said {
+            prompt: PromptId::parse(CLOSING),
+            utterance,
+            spelled: None,
+        });
         let spoken = spoken.into_iter().filter(|_| !is_closing);
-        let lines = spoken.map(|Spoken { line, barge_in, .. }| (line, barge_in));
-        let lines: Vec<Line> = lines
-            .chain(closing.map(|line| (line, false)))
-            .map(|((prompt, utterance), barge_in)| Line {
-                sound: self.sound(prompt, &utterance),
-                utterance,
+        let said = spoken.map(|Spoken { line, barge_in, .. }| (line, barge_in));
+        let lines: Vec<Line> = said
+            .chain(closing.map(|said| (said, false)))
+            .map(|(said, barge_in)| Line {
+                sound: match said.prompt {
+                    Some(id) => Sound::Prompt {
+                        language: self.voice.language().clone(),
+                        id,
+                    },
+                    None => self.kept.keep(&said.utterance),
+                },
+                utterance: said.utterance,
+                spelled: said.spelled,
                 barge_in,
             })
             .collect();
+        let question = self.question(&lines);
         self.kept.turn_page();
         self.last = Arc::new(Page {
             number: self.last.number + 1,
             lines,
+            question,
             then: if is_closing { Then::HangUp } else { then },
         });
         if let Some(waiting) = self.waiting.take() {
@@ -263,16 +263,19 @@ impl Talk {
         }
     }
 
-    fn sound(&mut self, prompt: Option<PromptId>, utterance: &Utterance) -> Sound {
-        if let Some(id) = prompt {
-            return Sound::Prompt {
-                language: self.voice.language().clone(),
-                id,
-            };
+    /// The lines that a key silences, as one sound.
+    fn question(&mut self, lines: &[Line]) -> Option<Sound> {
+        let mut asked = lines.iter().filter(|line| line.barge_in);
+        let first = asked.next()?;
+        let mut rest = asked.peekable();
+        if rest.peek().is_none() {
+            return Some(first.sound.clone());
         }
-        let name: [u8; 24] = rand::rng().random();
-        let name: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
-        self.kept.keep(&name, utterance);
-        Sound::Kept(name)
+        let mut all = first.utterance.clone();
+        for line in rest {
+            all.push_pause(ITEM_PAUSE);
+            all.append(&line.utterance);
+        }
+        Some(self.kept.keep(&all))
     }
 }

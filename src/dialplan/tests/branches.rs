@@ -57,7 +57,8 @@ fn written_part(written: &str, from: &str, to: &str) -> String {
     blocks[visit[0]..visit[1]].concat().trim_end().to_owned()
 }
 
-fn shortest_paths(flow: &Flow) -> BTreeMap<StepId, Vec<&Edge>> {
+/// To each step that keys and outcomes lead to, the ways from the start.
+pub(crate) fn shortest_paths(flow: &Flow) -> BTreeMap<StepId, Vec<&Edge>> {
     let mut paths = BTreeMap::from([(flow.start(), Vec::new())]);
     let mut queue = VecDeque::from([flow.start()]);
     while let Some(step) = queue.pop_front() {

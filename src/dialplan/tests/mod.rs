@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::*;
 
-mod branches;
+pub(crate) mod branches;
 mod documentation;
 mod random;
 mod shipped;
@@ -15,7 +15,7 @@ mod stories;
 pub(super) const MINIMAL: &str = include_str!("../../../dialplans/minimal.toml");
 
 /// Checks a flow whose prompts all exist.
-pub(super) fn flow(name: &str, text: &str) -> Flow {
+pub(crate) fn flow(name: &str, text: &str) -> Flow {
     match load(&format!("{name}.toml"), text, &every_prompt_of(text)) {
         Ok(loaded) => loaded.flow,
         Err(report) => panic!("{report}"),
@@ -29,7 +29,7 @@ pub(super) fn every_prompt_of(text: &str) -> PromptIndex {
 }
 
 /// The flows that ship, by name.
-pub(super) const SHIPPED: [(&str, &str); 3] = [
+pub(crate) const SHIPPED: [(&str, &str); 3] = [
     ("reset", include_str!("../../../dialplans/reset.toml")),
     ("unlock", include_str!("../../../dialplans/unlock.toml")),
     ("minimal", MINIMAL),

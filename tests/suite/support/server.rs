@@ -261,6 +261,8 @@ pub(crate) struct Server {
     pub admin: SocketAddr,
     /// The web API, if there is one.
     pub api: Option<SocketAddr>,
+    /// Where FastAGI is served, if it is.
+    pub agi: Option<SocketAddr>,
     log_file: PathBuf,
     reader: Option<JoinHandle<String>>,
 }
@@ -321,6 +323,7 @@ impl Server {
                 .expect("an address")
                 .parse()
                 .expect("an address"),
+            agi: announced["agi"].as_str().and_then(|address| address.parse().ok()),
             api: announced["api"].as_str().and_then(|address| address.parse().ok()),
             child,
             log_file,

@@ -1,0 +1,313 @@
+//! Whole calls for outside IVRs: they play and collect, what is said and done comes from the flows of this house.
+//!
+//! ```text
+//!   IVR ── begin: an API user, a flow ──▶ sign in ──▶ call::outside::Desk ──▶ page 1
+//!       ── session, page, keys ─────────▶ resume  ──▶ the same call       ──▶ page 2 ...
+//!       ── the name of a sound ─────────▶ WAV
+//! ```
+//!
+//! | file | for whom |
+//! |---|---|
+//! | [`voicexml`] | voice browsers that read VoiceXML 2.1 |
+//! | [`twilio`] | Twilio, by TwiML |
+//! | [`freeswitch`] | FreeSWITCH, by `mod_httapi` |
+//! | [`connect`] | Amazon Connect, by a Lambda function |
+//! | [`agi`] | Asterisk, by FastAGI |
+//!
+//! A call is a session of the API: signed in once by the API user, from one of its networks, and bound to both; what it may
+//! is checked in `service`. The session is in no address where the platform can post it.
+
+pub mod agi;
+pub mod connect;
+mod form;
+pub mod freeswitch;
+mod markup;
+pub mod twilio;
+pub mod voicexml;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::header::{self, HeaderMap, HeaderValue};
+use axum::http::{StatusCode, Uri};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
+use super::calls::audio::pcm_file;
+use super::calls::{Calls, Fault, FaultKind, Place, Who};
+use super::log::{Entry, Log};
+use super::problem::Problem;
+use crate::call::outside::{Desk, Heard, Line, NewCall, NotTaken, Page, Sound};
+use crate::digit::Digits;
+use crate::secret::Secret;
+use crate::service::{ApiPeer, ApiSession, SignIn, SignedIn};
+use crate::speech::Privacy;
+
+/// Where all of it is.
+pub const PREFIX: &str = "/ivr/";
+
+/// What the handlers share; cheap to clone.
+#[derive(Clone)]
+pub struct Door {
+    calls: Calls,
+    desk: Desk,
+    log: Log,
+    settings: Arc<Settings>,
+}
+
+/// Who signs in. Without a password the certificate has to be proof enough.
+struct Proof {
+    user: String,
+    password: Option<Secret>,
+}
+
+/// What the doors for outside IVRs are told.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Where clients reach the API, without a path, if that is not what they say themselves.
+    pub url: Option<String>,
+    /// What Twilio signs its requests with; without it nothing is answered there.
+    pub twilio_token: Option<Secret>,
+}
+
+/// A call that is about to begin.
+struct Start<'a> {
+    platform: &'static str,
+    dialplan: &'a str,
+    call_id: &'a str,
+    caller: Option<&'a str>,
+    called: Option<&'a str>,
+    language: Option<&'a str>,
+}
+
+/// A page of a call, and the session that asks for the next one.
+struct Turned {
+    page: Arc<Page>,
+    session: Box<ApiSession>,
+}
+
+/// The routes. Whoever serves them puts an [`ApiPeer`] into the extensions of each request.
+pub fn router(door: Door) -> Router {
+    Router::new()
+        .route("/ivr/sound/{name}", get(kept))
+        .route("/ivr/prompt/{language}/{name}", get(prompt))
+        .merge(voicexml::routes())
+        .merge(twilio::routes())
+        .merge(freeswitch::routes())
+        .merge(connect::routes())
+        .with_state(door)
+}
+
+impl Door {
+    /// To these calls and this desk.
+    #[must_use]
+    pub fn new(calls: Calls, desk: Desk, log: Log, settings: Settings) -> Self {
+        Self {
+            calls,
+            desk,
+            log,
+            settings: Arc::new(settings),
+        }
+    }
+
+    /// Signs in and begins a call.
+    async fn begin(
+        &self,
+        peer: ApiPeer,
+        entry: &Entry,
+        proof: Option<Proof>,
+        start: Start<'_>,
+    ) -> Result<Turned, Fault> {
+        let Proof { user, password } = proof.ok_or(Fault::new(FaultKind::SignInRefused))?;
+        let who = self.calls.who(peer, None, Arc::clone(&entry.client));
+        let caller = start.caller.map(str::to_owned);
+        let language = start.language.and_then(|tag| tag.parse().ok());
+        let Who {
+            peer, client, until, ..
+        } = who;
+        let sign_in = async move |calls: Calls| {
+            let sign_in = SignIn {
+                client: &user,
+                password: password.as_ref(),
+                peer: &peer,
+                caller: caller.as_deref(),
+                language,
+            };
+            match calls.services().sign_in(sign_in).await? {
+                SignedIn::Refused => Err(Fault::new(FaultKind::SignInRefused)),
+                SignedIn::Wait(wait) => Err(Fault::wait(FaultKind::TooManyTries, wait)),
+                SignedIn::Session(session) => {
+                    let _ = client.set(session.client.clone());
+                    Ok(session)
+                }
+            }
+        };
+        let session = self.calls.run("IvrBegin", Place::SignIn, until, sign_in).await?;
+        let language = session.language.as_ref().and_then(|tag| tag.as_str().parse().ok());
+        let new = NewCall {
+            visit: session.visit.clone(),
+            client: &session.client,
+            platform: start.platform,
+            dialplan: start.dialplan,
+            call_id: start.call_id,
+            caller: start.caller,
+            called: start.called,
+            language: language.as_ref(),
+        };
+        match self.desk.begin(new).await {
+            Ok(page) => Ok(Turned { page, session }),
+            Err(not_taken) => {
+                let visit = session.visit.clone();
+                let end = async move |_| Ok(visit.end().await?);
+                let _ = self.calls.run("IvrBegin", Place::Call, until, end).await;
+                Err(fault(not_taken))
+            }
+        }
+    }
+
+    /// What was heard of a page; the next one.
+    async fn turn(
+        &self,
+        peer: ApiPeer,
+        entry: &Entry,
+        token: Secret,
+        number: u32,
+        heard: Heard,
+    ) -> Result<Turned, Fault> {
+        let who = self.calls.who(peer, Some(token), Arc::clone(&entry.client));
+        let until = who.until;
+        let resume = async move |calls: Calls| calls.session(&who).await;
+        let session = Box::new(self.calls.run("IvrPage", Place::Call, until, resume).await?);
+        let page = self.desk.turn(session.visit.id(), number, heard).await.map_err(fault)?;
+        Ok(Turned { page, session })
+    }
+
+    /// Where a request believes that we are: for platforms that need whole addresses.
+    fn base(&self, uri: &Uri, headers: &HeaderMap) -> String {
+        if let Some(url) = &self.settings.url {
+            return url.clone();
+        }
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        let host = host.or(uri.authority().map(axum::http::uri::Authority::as_str));
+        let is_host = |host: &&str| host.chars().all(|c| c.is_ascii_alphanumeric() || ".-:[]".contains(c));
+        format!("https://{}", host.filter(is_host).unwrap_or("localhost"))
+    }
+}
+
+fn fault(not_taken: NotTaken) -> Fault {
+    let kind = match not_taken {
+        NotTaken::Full | NotTaken::Draining => FaultKind::Busy,
+        NotTaken::NoDialplan => FaultKind::InvalidRequest,
+        NotTaken::NoPrompts => FaultKind::Internal,
+        NotTaken::NoCall => FaultKind::NoSession,
+    };
+    Fault::with(kind, not_taken.to_string())
+}
+
+/// Who signs in (RFC 7617).
+fn basic(headers: &HeaderMap) -> Option<Proof> {
+    let (scheme, value) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = Zeroizing::new(STANDARD.decode(value.trim()).ok()?);
+    let (user, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
+    let password = Secret::new(password.to_owned());
+    Some(Proof {
+        user: user.to_owned(),
+        password: Some(password).filter(|password| !password.is_empty()),
+    })
+}
+
+/// Keys as platforms write them, some with spaces between.
+fn keys(text: &str) -> Option<Digits> {
+    let bare: Zeroizing<String> = Zeroizing::new(text.chars().filter(|c| !c.is_whitespace()).collect());
+    Digits::parse(&bare)
+}
+
+/// The number of a page.
+fn number(text: Option<&str>) -> Result<u32, Fault> {
+    text.and_then(|text| text.parse().ok())
+        .ok_or(Fault::with(FaultKind::InvalidRequest, "`page` is the number of a page"))
+}
+
+/// Where a platform fetches a sound, without the host.
+fn path_of(sound: &Sound) -> String {
+    match sound {
+        Sound::Prompt { language, id } => format!("/ivr/prompt/{language}/{id}.wav"),
+        Sound::Kept(name) => format!("/ivr/sound/{name}.wav"),
+    }
+}
+
+/// What a line says, for a platform that cannot fetch it; of recordings only: the rest is about one person.
+fn text_of(line: &Line) -> &str {
+    match line.utterance.privacy() {
+        Privacy::Public => line.utterance.transcript(),
+        Privacy::Personal | Privacy::Secret => "",
+    }
+}
+
+/// A fault as problem details; a platform that has not signed in is told how.
+fn refused(fault: &Fault) -> Response {
+    let status = StatusCode::from_u16(fault.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut problem = Problem::new(status, fault.kind.slug(), fault.kind.title());
+    if let Some(detail) = &fault.detail {
+        problem = problem.detail(detail.clone());
+    }
+    let mut response = problem.into_response();
+    if fault.kind == FaultKind::SignInRefused {
+        let challenge = HeaderValue::from_static("Basic realm=\"Passline\", charset=\"UTF-8\"");
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    if let Some(wait) = fault.retry_after {
+        let seconds = wait.as_secs().clamp(1, 86_400);
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+/// What a page of a call plays beside recordings. Its name is known to the platform alone.
+async fn kept(State(door): State<Door>, Path(name): Path<String>) -> Response {
+    let utterance = name.strip_suffix(".wav").and_then(|name| door.desk.kept(name));
+    match utterance {
+        Some(utterance) => wav(&pcm_file(&utterance), "no-store"),
+        None => Problem::new(StatusCode::NOT_FOUND, "not-found", "There is nothing here").into_response(),
+    }
+}
+
+/// A recording, the same for everybody.
+async fn prompt(State(door): State<Door>, Path((language, name)): Path<(String, String)>) -> Response {
+    let found = name.strip_suffix(".wav").zip(language.parse().ok());
+    match found.and_then(|(id, language)| door.desk.prompt(&language, id)) {
+        Some(utterance) => wav(&pcm_file(&utterance), "public, max-age=300"),
+        None => Problem::new(StatusCode::NOT_FOUND, "not-found", "There is nothing here").into_response(),
+    }
+}
+
+fn wav(file: &[u8], caching: &'static str) -> Response {
+    let mut response = file.to_vec().into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("audio/wav"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
+    response
+}
+
+/// Writes the answer to a request and its entry in the log.
+fn answered(entry: Entry, answer: Result<Response, Fault>) -> Response {
+    match answer {
+        Ok(response) => {
+            entry.end(None);
+            response
+        }
+        Err(fault) => {
+            entry.end(Some(fault.kind));
+            refused(&fault)
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! VoiceXML 2.1 (W3C Recommendation, 19 June 2007; with VoiceXML 2.0): pages for a voice browser.
+//!
+//! ```text
+//! GET  /ivr/voicexml/<flow>   HTTP Basic, an API user       ──▶ page 1
+//! POST /ivr/voicexml          session, page, event, keys    ──▶ the next page
+//! ```
+//!
+//! A page is one form: what is said, and one field for keys or none. Its grammar takes any keys up to the number that ends
+//! an entry: the flow decides what is right, counts silence and wrong keys, and says what is said then. So every event
+//! is posted, and a page never asks twice by itself. Only touch tones are taken.
+//!
+//! `event` is `keys`, `silence`, `nomatch`, `played` or `hangup`.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Extension, Path, Request, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use axum::routing::{get, post};
+
+use super::form::Form;
+use super::markup::Markup;
+use super::{Door, Start, Turned, answered, basic, keys, number, path_of, text_of};
+use crate::api::calls::{Fault, FaultKind};
+use crate::call::outside::{Heard, Line, Page, Sound, Then};
+use crate::dialplan::Awaited;
+use crate::digit::Digit;
+use crate::secret::Secret;
+use crate::service::ApiPeer;
+
+const FORM: &str = "voicexml";
+const NEXT: &str = "/ivr/voicexml";
+const MEDIA_TYPE: &str = "application/voicexml+xml";
+
+/// How long a page or a sound may be fetched. A page is here in two seconds; the rest is the network.
+const FETCH_TIMEOUT: &str = "7s";
+
+pub(super) fn routes() -> Router<Door> {
+    Router::new()
+        .route("/ivr/voicexml/{dialplan}", get(begin).post(begin))
+        .route(NEXT, post(turn))
+}
+
+async fn begin(
+    State(door): State<Door>,
+    Extension(peer): Extension<ApiPeer>,
+    Path(dialplan): Path<String>,
+    headers: HeaderMap,
+    request: Request,
+) -> Response {
+    let entry = door.log.begin("IvrBegin", FORM, &peer);
+    let answer = async {
+        let (body, query) = Form::read(request).await?;
+        let field = |name| body.get(name).or(query.get(name)).filter(|value| !value.is_empty());
+        let start = Start {
+            platform: FORM,
+            dialplan: &dialplan,
+            call_id: field("call").unwrap_or_default(),
+            caller: field("caller"),
+            called: field("called"),
+            language: field("language"),
+        };
+        door.begin(peer, &entry, basic(&headers), start).await
+    };
+    let answer = answer.await.map(|turned| document(&turned));
+    answered(entry, answer)
+}
+
+async fn turn(State(door): State<Door>, Extension(peer): Extension<ApiPeer>, request: Request) -> Response {
+    let entry = door.log.begin("IvrPage", FORM, &peer);
+    let answer = async {
+        let (body, _) = Form::read(request).await?;
+        let token = body.get("session").ok_or(Fault::new(FaultKind::NoSession))?;
+        let token = Secret::new(token.to_owned());
+        let number = number(body.get("page"))?;
+        let heard = heard(&body)?;
+        door.turn(peer, &entry, token, number, heard).await
+    };
+    let answer = answer.await.map(|turned| document(&turned));
+    answered(entry, answer)
+}
+
+fn heard(body: &Form) -> Result<Heard, Fault> {
+    Ok(match body.get("event").unwrap_or_default() {
+        "keys" => keys(body.get("keys").unwrap_or_default()).map_or(Heard::NoMatch, Heard::Keys),
+        "silence" => Heard::Silence,
+        "nomatch" => Heard::NoMatch,
+        "played" => Heard::Played,
+        "hangup" => Heard::HungUp,
+        _ => {
+            return Err(Fault::with(
+                FaultKind::InvalidRequest,
+                "`event` is keys, silence, nomatch, played or hangup",
+            ));
+        }
+    })
+}
+
+fn document(turned: &Turned) -> Response {
+    write(&turned.page, turned.session.token.expose()).answer(MEDIA_TYPE)
+}
+
+/// The document of a page.
+fn write(page: &Page, session: &str) -> Markup {
+    let mut out = Markup::new();
+    let mut attributes = vec![("version", "2.1"), ("xmlns", "http://www.w3.org/2001/vxml")];
+    let language = page.lines.iter().find_map(|line| match &line.sound {
+        Sound::Prompt { language, .. } => Some(language.as_str()),
+        Sound::Kept(_) => None,
+    });
+    attributes.extend(language.map(|language| ("xml:lang", language)));
+    out.open("vxml", &attributes);
+    property(&mut out, "inputmodes", "dtmf");
+    property(&mut out, "fetchtimeout", FETCH_TIMEOUT);
+    variable(&mut out, "session", &format!("'{session}'"));
+    variable(&mut out, "page", &page.number.to_string());
+    variable(&mut out, "event", "'played'");
+    variable(&mut out, "keys", "''");
+    out.open("catch", &[("event", "connection.disconnect")]);
+    told(&mut out, "'hangup'");
+    out.close();
+    // Whatever goes wrong out there: no browser asks the same again and again.
+    out.open("catch", &[("event", "error")]);
+    out.empty("exit", &[]);
+    out.close();
+    out.open("form", &[]);
+    match page.then {
+        Then::Collect(awaited) => field(&mut out, &page.lines, &awaited),
+        Then::ComeBack => {
+            out.open("block", &[]);
+            prompts(&mut out, &page.lines);
+            submit(&mut out);
+            out.close();
+        }
+        Then::HangUp => {
+            out.open("block", &[]);
+            prompts(&mut out, &page.lines);
+            out.empty("disconnect", &[]);
+            out.close();
+        }
+    }
+    out
+}
+
+fn field(out: &mut Markup, lines: &[Line], awaited: &Awaited) {
+    let (most, first) = (awaited.most.to_string(), milliseconds(awaited.first));
+    out.open("field", &[("name", "entry")]);
+    let finish = awaited.finish_on_key.map(|key| key.as_char().to_string());
+    property(out, "termchar", finish.as_deref().unwrap_or(""));
+    property(out, "timeout", &first);
+    property(out, "interdigittimeout", &milliseconds(awaited.between));
+    property(out, "termtimeout", "0s");
+    out.open(
+        "grammar",
+        &[
+            ("mode", "dtmf"),
+            ("version", "1.0"),
+            ("root", "keys"),
+            ("type", "application/srgs+xml"),
+        ],
+    );
+    out.open("rule", &[("id", "keys"), ("scope", "public")]);
+    out.open("item", &[("repeat", &format!("1-{most}"))]);
+    out.open("one-of", &[]);
+    for key in Digit::ALL.into_iter().filter(|key| Some(*key) != awaited.finish_on_key) {
+        out.text("item", &[], &key.as_char().to_string());
+    }
+    out.close();
+    out.close();
+    out.close();
+    out.close();
+    prompts(out, lines);
+    for (event, name) in [("noinput", "'silence'"), ("nomatch", "'nomatch'")] {
+        out.open(event, &[]);
+        told(out, name);
+        out.close();
+    }
+    out.open("filled", &[]);
+    out.empty("assign", &[("name", "keys"), ("expr", "entry")]);
+    told(out, "'keys'");
+    out.close();
+    out.close();
+}
+
+/// Lines that a key silences and others are prompts of their own.
+fn prompts(out: &mut Markup, lines: &[Line]) {
+    for lines in lines.chunk_by(|a, b| a.barge_in == b.barge_in) {
+        let barge_in = lines.first().is_some_and(|line| line.barge_in);
+        out.open("prompt", &[("bargein", if barge_in { "true" } else { "false" })]);
+        for line in lines {
+            let path = path_of(&line.sound);
+            let mut attributes = vec![("src", path.as_str())];
+            if matches!(line.sound, Sound::Kept(_)) {
+                // No copy of it is kept.
+                attributes.extend([("maxage", "0"), ("maxstale", "0")]);
+            }
+            match text_of(line) {
+                "" => out.empty("audio", &attributes),
+                text => out.text("audio", &attributes, text),
+            }
+        }
+        out.close();
+    }
+}
+
+fn told(out: &mut Markup, event: &str) {
+    out.empty("assign", &[("name", "event"), ("expr", event)]);
+    submit(out);
+}
+
+fn submit(out: &mut Markup) {
+    out.empty(
+        "submit",
+        &[
+            ("next", NEXT),
+            ("method", "post"),
+            ("namelist", "session page event keys"),
+        ],
+    );
+}
+
+fn property(out: &mut Markup, name: &str, value: &str) {
+    out.empty("property", &[("name", name), ("value", value)]);
+}
+
+fn variable(out: &mut Markup, name: &str, expression: &str) {
+    out.empty("var", &[("name", name), ("expr", expression)]);
+}
+
+fn milliseconds(time: Duration) -> String {
+    format!("{}ms", time.as_millis())
+}
+
+#[cfg(test)]
+mod tests;

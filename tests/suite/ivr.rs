@@ -1,0 +1,138 @@
+//! Whole calls of outside IVRs, each platform imitated at its end of the wire (`tests/clients/outside_ivr.py`), against the
+//! real program.
+
+use std::process::Command;
+
+use passline::integration::target::Verdict;
+use passline::speech::phrase::Character;
+use serde_json::{Value, json};
+
+use crate::api::Outside;
+use crate::support::python;
+use crate::support::server::{Settings, root};
+
+const TOKEN: &str = "twilio-auth-token-of-the-test\n";
+
+/// An IVR that anybody may operate from this machine.
+fn outside(rights: &[&str]) -> Outside {
+    let outside = Outside::with(
+        &Settings {
+            configuration: "twilio_token = \"twilio-token\"\nagi = \"127.0.0.1:0\"\n",
+            ..Settings::default()
+        },
+        rights,
+        |folder| std::fs::write(folder.join("twilio-token"), TOKEN).expect("a file"),
+    );
+    let folder = outside.house.path();
+    std::fs::write(folder.join("password"), outside.password()).expect("a file");
+    let printable = (b'!'..=b'~').map(char::from);
+    let characters: serde_json::Map<String, Value> = printable
+        .filter_map(|c| Some((c.to_string(), Character::of(c)?.prompt_id().into())))
+        .collect();
+    std::fs::write(folder.join("characters.json"), Value::from(characters).to_string()).expect("a file");
+    outside
+}
+
+/// What happened in a call in which these keys were pressed.
+fn call(outside: &Outside, platform: &str, keys: &str) -> Value {
+    let folder = outside.house.path();
+    let output = Command::new(python::environment().join("bin/python3"))
+        .arg(root().join("tests/clients/outside_ivr.py"))
+        .arg(platform)
+        .arg(outside.base())
+        .arg(folder.join("ca.pem"))
+        .arg("ivr")
+        .arg(folder.join("password"))
+        .arg(folder.join("characters.json"))
+        .arg(keys)
+        .args(outside.server.agi.map(|agi| agi.port().to_string()))
+        .output()
+        .expect("Python runs");
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    let failed = || format!("{told}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{}", failed());
+    serde_json::from_str(&told).unwrap_or_else(|_| panic!("{}", failed()))
+}
+
+/// Who one is, the answer, all systems, hear it again, take it, nothing else.
+const RESET: &str = "4711,2009,1,1,4,2";
+
+/// The caller has come to the end, and the password that was spelled is that of all systems.
+fn assert_reset(outside: &Outside, told: &Value) {
+    assert_eq!((&told["ended"], &told["left"]), (&json!(true), &json!([])), "{told}");
+    let password = told["password"].as_str().expect("a password was spelled");
+    for (target, account) in [("mail", "anna.berger"), ("payroll", "p4711")] {
+        let verdict = outside.house.verify(target, account, password);
+        assert_eq!(verdict.is_right(), Some(true), "{target}: {verdict:?}");
+    }
+    assert_eq!(outside.house.verify_old("mail", "anna.berger"), Verdict::Rejected);
+}
+
+#[test]
+fn a_voice_browser_resets_a_password_by_voicexml() {
+    let outside = outside(&[]);
+    // Silence and a wrong key on the way.
+    let told = call(&outside, "voicexml", "-,4711,2009,7,1,1,4,2");
+    assert_reset(&outside, &told);
+    assert_eq!(told["unsigned"][0], 401);
+    assert!(
+        told["unsigned"][1]
+            .as_str()
+            .is_some_and(|text| text.starts_with("Basic "))
+    );
+    assert_eq!((&told["wrong"], &told["no_flow"]), (&json!(401), &json!(400)));
+    assert_eq!((&told["again"], &told["stranger"]), (&json!(true), &json!(401)));
+    assert_eq!(told["after"], 401);
+    assert!(told["sounds"].as_u64().is_some_and(|sounds| sounds > 15), "{told}");
+}
+
+#[test]
+fn twilio_resets_a_password_and_nobody_in_its_name() {
+    let outside = outside(&[]);
+    let told = call(&outside, "twilio", RESET);
+    assert_reset(&outside, &told);
+    assert_eq!((&told["unsigned"], &told["forged"]), (&json!(403), &json!(403)));
+}
+
+#[test]
+fn freeswitch_resets_a_password_by_httapi() {
+    let outside = outside(&[]);
+    let told = call(&outside, "freeswitch", "-,4711,2009,1,1,4,2");
+    assert_reset(&outside, &told);
+}
+
+#[test]
+fn amazon_connect_resets_a_password_if_it_may_read_it() {
+    let outside = outside(&["--allow", "read-password"]);
+    let told = call(&outside, "connect", RESET);
+    assert_eq!((&told["ended"], &told["left"]), (&json!(true), &json!([])), "{told}");
+    assert_eq!(outside.house.verify_old("mail", "anna.berger"), Verdict::Rejected);
+    let said: Vec<&str> = told["said"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    assert!(said[0].contains("Welcome"), "{said:?}");
+    assert!(
+        said.iter().any(|said| said.contains("apital ")),
+        "a password in words: {said:?}"
+    );
+}
+
+#[test]
+fn amazon_connect_is_told_no_password_without_the_right_to_read_it() {
+    let outside = outside(&[]);
+    let told = call(&outside, "connect", RESET);
+    assert_eq!(told["refused"], json!([403, "urn:passline:problem:not-allowed"]));
+    outside.server.stop();
+}
+
+#[test]
+fn asterisk_resets_a_password_by_fastagi() {
+    let outside = outside(&[]);
+    let told = call(&outside, "agi", "-,~,4711,2009,1,1,4,2");
+    assert_reset(&outside, &told);
+    assert_eq!(told["wrong"], "SET VARIABLE PASSLINE_STATUS \"sign-in-refused\"");
+    assert_eq!(told["status"], "PASSLINE_STATUS \"completed\"");
+}
