@@ -252,10 +252,12 @@ def agi():
             "agi_dnid": "100",
             "agi_extension": "100",
             "agi_arg_1": USER,
-            "agi_arg_2": password,
         }
         channel.sendall("".join(f"{name}: {value}\n" for name, value in variables.items()).encode() + b"\n")
-        return channel, channel.makefile("r")
+        commands = channel.makefile("r")
+        assert commands.readline() == "GET VARIABLE PASSLINE_PASSWORD\n"
+        channel.sendall(f"200 result=1 ({password})\n".encode())
+        return channel, commands
 
     channel, commands = call("wrong")
     told["wrong"] = commands.readline().strip()

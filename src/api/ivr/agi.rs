@@ -1,15 +1,16 @@
 //! Asterisk: FastAGI (<https://docs.asterisk.org/Configuration/Interfaces/Asterisk-Gateway-Interface-AGI/>).
 //!
 //! ```text
-//! dialplan:  AGI(agi://127.0.0.1/<flow>,<API user>,<password>)
+//! dialplan:  PASSLINE_PASSWORD=... among the global variables; AGI(agi://127.0.0.1/<flow>,<API user>[,<language>])
 //!
-//! Asterisk ── agi_network_script: <flow>, agi_arg_1, agi_arg_2, ... ─▶ sign in, begin
+//! Asterisk ── agi_network_script: <flow>, agi_arg_1: <API user>, ... ▶
+//!          ◀─ GET VARIABLE PASSLINE_PASSWORD ─────────────────────────  sign in, begin
 //!          ◀─ STREAM FILE https://... "0123456789*#" ─────────────────  a line of the page
 //!          ── 200 result=52 endpos=... ───────────────────────────────▶ key 4
 //!          ◀─ WAIT FOR DIGIT 4000 ────────────────────────────────────  the next key, and so on
 //! ```
 //!
-//! FastAGI is in clear, keys and password too. So it is served on this machine alone; from others it comes through a tunnel
+//! The password is asked for and no argument: Asterisk writes those to its log. FastAGI is in clear, keys and password too. So it is served on this machine alone; from others it comes through a tunnel
 //! (stunnel, SSH, WireGuard). Sounds are fetched by Asterisk over HTTPS (`res_http_media_cache`).
 
 use std::io;
@@ -48,6 +49,9 @@ const LINES: usize = 128;
 
 /// How long Asterisk may take for an answer, beside what it plays or waits for.
 const PATIENCE: Duration = Duration::from_secs(15);
+
+/// What `CHANNEL STATUS` says of a line that is up.
+const UP: i32 = 6;
 
 /// How long to wait when no connection can be accepted, most often for want of file handles.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -130,8 +134,8 @@ async fn carry(stream: TcpStream, door: &Door, peer: ApiPeer, base: &str) -> io:
     };
     let entry = door.log.begin("IvrBegin", FORM, &peer);
     let variables = channel.variables().await?;
-    let begun = begin(door, peer.clone(), &entry, &variables).await;
-    drop(variables);
+    let password = channel.get("PASSLINE_PASSWORD").await?;
+    let begun = begin(door, peer.clone(), &entry, &variables, password).await;
     let mut turned = match begun {
         Ok(turned) => {
             entry.end(None);
@@ -155,7 +159,11 @@ async fn carry(stream: TcpStream, door: &Door, peer: ApiPeer, base: &str) -> io:
                 return Ok(());
             }
             // A connection that breaks is a caller who is gone.
-            Err(_) => Heard::HungUp,
+            Err(error) => {
+                tracing::warn!(%error, "a call by FastAGI cannot go on");
+                channel.set("PASSLINE_STATUS", "failed").await.ok();
+                Heard::HungUp
+            }
         };
         let is_over = matches!(heard, Heard::HungUp);
         let entry = door.log.begin("IvrPage", FORM, &peer);
@@ -183,7 +191,8 @@ async fn begin(
     door: &Door,
     peer: ApiPeer,
     entry: &crate::api::log::Entry,
-    variables: &[(String, Zeroizing<String>)],
+    variables: &[(String, String)],
+    password: Option<Secret>,
 ) -> Result<Turned, Fault> {
     let variable = |name: &str| {
         let found = variables.iter().find(|(known, _)| known == name);
@@ -193,7 +202,7 @@ async fn begin(
     let script = variable("agi_network_script").unwrap_or_default();
     let proof = variable("agi_arg_1").map(|user| Proof {
         user: user.to_owned(),
-        password: variable("agi_arg_2").map(|password| Secret::new(password.to_owned())),
+        password,
     });
     let start = Start {
         platform: FORM,
@@ -202,7 +211,7 @@ async fn begin(
         caller: variable("agi_callerid"),
         called: variable("agi_dnid").or(variable("agi_extension")),
         // Asterisk's languages are its own ("en"); what is meant for us is said to us.
-        language: variable("agi_arg_3"),
+        language: variable("agi_arg_2"),
     };
     door.begin(peer, entry, proof, start).await
 }
@@ -224,7 +233,7 @@ enum Came {
 
 impl Channel<'_> {
     /// What the call begins with: `name: value`, to an empty line.
-    async fn variables(&mut self) -> io::Result<Vec<(String, Zeroizing<String>)>> {
+    async fn variables(&mut self) -> io::Result<Vec<(String, String)>> {
         let read = async {
             let mut variables = Vec::new();
             while variables.len() < LINES {
@@ -233,7 +242,7 @@ impl Channel<'_> {
                     return Ok(variables);
                 }
                 if let Some((name, value)) = line.split_once(':') {
-                    variables.push((name.trim().to_owned(), Zeroizing::new(value.trim().to_owned())));
+                    variables.push((name.trim().to_owned(), value.trim().to_owned()));
                 }
             }
             Err(io::Error::other("too many variables"))
@@ -265,7 +274,15 @@ impl Channel<'_> {
     async fn play(&mut self, line: &Line, until_key: bool) -> io::Result<Came> {
         let keys = if until_key { "0123456789*#" } else { "" };
         let command = format!("STREAM FILE {}{} \"{keys}\"", self.base, path_of(&line.sound));
-        self.command(&command, line.utterance.duration() + PATIENCE).await
+        let came = self.command(&command, line.utterance.duration() + PATIENCE).await?;
+        // The same is told of a caller who is gone, and of a sound that cannot be had.
+        if matches!(came, Came::HungUp) && matches!(self.command("CHANNEL STATUS", PATIENCE).await?, Came::Result(UP)) {
+            return Err(io::Error::other(format!(
+                "Asterisk cannot play what it fetches from {}: is res_http_media_cache loaded, and our certificate believed?",
+                self.base
+            )));
+        }
+        Ok(came)
     }
 
     async fn collect(&mut self, awaited: &Awaited, mut keys: Digits) -> io::Result<Heard> {
@@ -301,6 +318,13 @@ impl Channel<'_> {
         })
     }
 
+    /// A variable of the channel, or of all channels: `200 result=1 (value)`.
+    async fn get(&mut self, name: &str) -> io::Result<Option<Secret>> {
+        let line = self.answer(&format!("GET VARIABLE {name}"), PATIENCE).await?;
+        let value = line.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+        Ok(value.map(|value| Secret::new(value.to_owned())))
+    }
+
     async fn set(&mut self, name: &str, value: &str) -> io::Result<()> {
         self.command(&format!("SET VARIABLE {name} \"{value}\""), PATIENCE)
             .await?;
@@ -309,29 +333,32 @@ impl Channel<'_> {
 
     /// Sends a command and waits for what comes of it.
     async fn command(&mut self, command: &str, patience: Duration) -> io::Result<Came> {
+        let line = self.answer(command, patience).await?;
+        let Some(result) = line.strip_prefix("200 result=") else {
+            // 511: the channel is gone. Or `HANGUP`, which Asterisk says by itself.
+            return Ok(Came::HungUp);
+        };
+        let result = result.split(' ').next().and_then(|result| result.parse().ok());
+        Ok(match result {
+            Some(result) if result >= 0 => Came::Result(result),
+            _ => Came::HungUp,
+        })
+    }
+
+    /// Sends a command and waits for the line that ends it.
+    async fn answer(&mut self, command: &str, patience: Duration) -> io::Result<Zeroizing<String>> {
+        let command = Zeroizing::new(format!("{command}\n"));
         let answered = async {
+            // In one piece: Asterisk looks for the end of a line again and again, and fills its log meanwhile.
             self.writer.write_all(command.as_bytes()).await?;
-            self.writer.write_all(b"\n").await?;
             loop {
                 let line = self.line().await?;
-                if line.as_str() == "HANGUP" {
-                    return Ok(Came::HungUp);
-                }
-                let Some((code, rest)) = line.split_once([' ', '-']) else {
-                    return Err(io::Error::other("what came is no answer to a command"));
-                };
-                match code {
-                    "200" => {
-                        let result = rest.trim_start().strip_prefix("result=").unwrap_or_default();
-                        let result = result.split(' ').next().unwrap_or_default();
-                        let result = result.parse().unwrap_or(-1);
-                        return Ok(if result < 0 { Came::HungUp } else { Came::Result(result) });
-                    }
-                    // The channel is gone.
-                    "511" => return Ok(Came::HungUp),
+                match line.split([' ', '-']).next().unwrap_or_default() {
+                    "200" | "511" | "HANGUP" => return Ok(line),
                     "510" | "520" => return Err(io::Error::other("Asterisk does not know the command")),
                     // The lines of a long answer end with one of the above.
-                    _ => {}
+                    code if code.parse::<u16>().is_ok() => {}
+                    _ => return Err(io::Error::other("what came is no answer to a command")),
                 }
             }
         };

@@ -15,7 +15,8 @@
 //! | [`agi`] | Asterisk, by FastAGI |
 //!
 //! A call is a session of the API: signed in once by the API user, from one of its networks, and bound to both; what it may
-//! is checked in `service`. The session is in no address where the platform can post it.
+//! is checked in `service`. The session is in no address where the platform can post it. The call itself is in the memory of
+//! the node that began it: behind a balancer each node has a `url` of its own, which its pages name.
 
 pub mod agi;
 pub mod connect;
@@ -186,16 +187,26 @@ impl Door {
         Ok(Turned { page, session })
     }
 
+    /// What stands before the addresses in pages: that of this node, if it has one of its own.
+    fn prefix(&self) -> &str {
+        self.settings.url.as_deref().unwrap_or_default()
+    }
+
     /// Where a request believes that we are: for platforms that need whole addresses.
     fn base(&self, uri: &Uri, headers: &HeaderMap) -> String {
-        if let Some(url) = &self.settings.url {
-            return url.clone();
+        match &self.settings.url {
+            Some(url) => url.clone(),
+            None => host_of(uri, headers),
         }
-        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-        let host = host.or(uri.authority().map(axum::http::uri::Authority::as_str));
-        let is_host = |host: &&str| host.chars().all(|c| c.is_ascii_alphanumeric() || ".-:[]".contains(c));
-        format!("https://{}", host.filter(is_host).unwrap_or("localhost"))
     }
+}
+
+/// Where a request says that it goes.
+fn host_of(uri: &Uri, headers: &HeaderMap) -> String {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = host.or(uri.authority().map(axum::http::uri::Authority::as_str));
+    let is_host = |host: &&str| host.chars().all(|c| c.is_ascii_alphanumeric() || ".-:[]".contains(c));
+    format!("https://{}", host.filter(is_host).unwrap_or("localhost"))
 }
 
 fn fault(not_taken: NotTaken) -> Fault {

@@ -25,7 +25,7 @@ use zeroize::Zeroizing;
 
 use super::form::Form;
 use super::markup::Markup;
-use super::{Door, Proof, Start, Turned, answered, basic, keys, number, path_of};
+use super::{Door, Proof, Start, Turned, answered, basic, host_of, keys, number, path_of};
 use crate::api::calls::{Fault, FaultKind};
 use crate::call::outside::{Heard, Line, Page, Then};
 use crate::secret::Secret;
@@ -61,14 +61,10 @@ async fn webhook(
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
         let signature = headers.get(SIGNATURE).and_then(|value| value.to_str().ok());
         let is_signed = door.settings.twilio_token.as_ref().is_some_and(|token| {
-            let base = door.base(&uri, &headers);
-            is_signed(
-                token,
-                signature.unwrap_or_default(),
-                (&base, path),
-                &body,
-                proof.as_ref(),
-            )
+            let bases = [door.prefix().to_owned(), host_of(&uri, &headers)];
+            let signature = signature.unwrap_or_default();
+            let is_of = |base: &String| is_signed(token, signature, (base, path), &body, proof.as_ref());
+            bases.iter().any(is_of)
         });
         if !is_signed {
             return Err(Fault::with(
@@ -107,7 +103,7 @@ async fn webhook(
                 door.begin(peer, &entry, proof, start).await?
             }
         };
-        Ok(document(&turned, &dialplan))
+        Ok(document(&turned, door.prefix(), &dialplan))
     };
     let answer = answer.await;
     answered(entry, answer)
@@ -146,13 +142,16 @@ fn is_signed(token: &Secret, signature: &str, (base, path): (&str, &str), body: 
     users.any(|user| hosts.iter().any(|host| matches(user, host)))
 }
 
-fn document(turned: &Turned, dialplan: &str) -> Response {
-    write(&turned.page, turned.session.token.expose(), dialplan).answer("application/xml")
+fn document(turned: &Turned, prefix: &str, dialplan: &str) -> Response {
+    write(&turned.page, turned.session.token.expose(), prefix, dialplan).answer("application/xml")
 }
 
-/// The TwiML of a page.
-fn write(page: &Page, session: &str, dialplan: &str) -> Markup {
-    let next = Zeroizing::new(format!("/ivr/twilio/{dialplan}?session={session}&page={}", page.number));
+/// The TwiML of a page; `prefix` stands before the addresses in it.
+fn write(page: &Page, session: &str, prefix: &str, dialplan: &str) -> Markup {
+    let next = Zeroizing::new(format!(
+        "{prefix}/ivr/twilio/{dialplan}?session={session}&page={}",
+        page.number
+    ));
     let mut out = Markup::new();
     out.open("Response", &[]);
     match page.then {
@@ -164,7 +163,7 @@ fn write(page: &Page, session: &str, dialplan: &str) -> Markup {
                 .rposition(|line| !line.barge_in)
                 .map_or(0, |last| last + 1);
             let (before, question) = page.lines.split_at(first);
-            plays(&mut out, before);
+            plays(&mut out, prefix, before);
             let finish = awaited.finish_on_key.map(|key| key.as_char().to_string());
             out.open(
                 "Gather",
@@ -179,24 +178,24 @@ fn write(page: &Page, session: &str, dialplan: &str) -> Markup {
                     ("finishOnKey", finish.as_deref().unwrap_or("")),
                 ],
             );
-            plays(&mut out, question);
+            plays(&mut out, prefix, question);
             out.close();
         }
         Then::ComeBack => {
-            plays(&mut out, &page.lines);
+            plays(&mut out, prefix, &page.lines);
             out.text("Redirect", &[("method", "POST")], &format!("{}&played=1", *next));
         }
         Then::HangUp => {
-            plays(&mut out, &page.lines);
+            plays(&mut out, prefix, &page.lines);
             out.empty("Hangup", &[]);
         }
     }
     out
 }
 
-fn plays(out: &mut Markup, lines: &[Line]) {
+fn plays(out: &mut Markup, prefix: &str, lines: &[Line]) {
     for line in lines {
-        out.text("Play", &[], &path_of(&line.sound));
+        out.text("Play", &[], &format!("{prefix}{}", path_of(&line.sound)));
     }
 }
 

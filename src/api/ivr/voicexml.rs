@@ -63,7 +63,7 @@ async fn begin(
         };
         door.begin(peer, &entry, basic(&headers), start).await
     };
-    let answer = answer.await.map(|turned| document(&turned));
+    let answer = answer.await.map(|turned| document(&turned, door.prefix()));
     answered(entry, answer)
 }
 
@@ -77,7 +77,7 @@ async fn turn(State(door): State<Door>, Extension(peer): Extension<ApiPeer>, req
         let heard = heard(&body)?;
         door.turn(peer, &entry, token, number, heard).await
     };
-    let answer = answer.await.map(|turned| document(&turned));
+    let answer = answer.await.map(|turned| document(&turned, door.prefix()));
     answered(entry, answer)
 }
 
@@ -97,12 +97,12 @@ fn heard(body: &Form) -> Result<Heard, Fault> {
     })
 }
 
-fn document(turned: &Turned) -> Response {
-    write(&turned.page, turned.session.token.expose()).answer(MEDIA_TYPE)
+fn document(turned: &Turned, prefix: &str) -> Response {
+    write(&turned.page, turned.session.token.expose(), prefix).answer(MEDIA_TYPE)
 }
 
-/// The document of a page.
-fn write(page: &Page, session: &str) -> Markup {
+/// The document of a page; `prefix` stands before the addresses in it.
+fn write(page: &Page, session: &str, prefix: &str) -> Markup {
     let mut out = Markup::new();
     let mut attributes = vec![("version", "2.1"), ("xmlns", "http://www.w3.org/2001/vxml")];
     let language = page.lines.iter().find_map(|line| match &line.sound {
@@ -118,7 +118,7 @@ fn write(page: &Page, session: &str) -> Markup {
     variable(&mut out, "event", "'played'");
     variable(&mut out, "keys", "''");
     out.open("catch", &[("event", "connection.disconnect")]);
-    told(&mut out, "'hangup'");
+    told(&mut out, prefix, "'hangup'");
     out.close();
     // Whatever goes wrong out there: no browser asks the same again and again.
     out.open("catch", &[("event", "error")]);
@@ -126,16 +126,16 @@ fn write(page: &Page, session: &str) -> Markup {
     out.close();
     out.open("form", &[]);
     match page.then {
-        Then::Collect(awaited) => field(&mut out, &page.lines, &awaited),
+        Then::Collect(awaited) => field(&mut out, prefix, &page.lines, &awaited),
         Then::ComeBack => {
             out.open("block", &[]);
-            prompts(&mut out, &page.lines);
-            submit(&mut out);
+            prompts(&mut out, prefix, &page.lines);
+            submit(&mut out, prefix);
             out.close();
         }
         Then::HangUp => {
             out.open("block", &[]);
-            prompts(&mut out, &page.lines);
+            prompts(&mut out, prefix, &page.lines);
             out.empty("disconnect", &[]);
             out.close();
         }
@@ -143,7 +143,7 @@ fn write(page: &Page, session: &str) -> Markup {
     out
 }
 
-fn field(out: &mut Markup, lines: &[Line], awaited: &Awaited) {
+fn field(out: &mut Markup, prefix: &str, lines: &[Line], awaited: &Awaited) {
     let (most, first) = (awaited.most.to_string(), milliseconds(awaited.first));
     out.open("field", &[("name", "entry")]);
     let finish = awaited.finish_on_key.map(|key| key.as_char().to_string());
@@ -170,26 +170,26 @@ fn field(out: &mut Markup, lines: &[Line], awaited: &Awaited) {
     out.close();
     out.close();
     out.close();
-    prompts(out, lines);
+    prompts(out, prefix, lines);
     for (event, name) in [("noinput", "'silence'"), ("nomatch", "'nomatch'")] {
         out.open(event, &[]);
-        told(out, name);
+        told(out, prefix, name);
         out.close();
     }
     out.open("filled", &[]);
     out.empty("assign", &[("name", "keys"), ("expr", "entry")]);
-    told(out, "'keys'");
+    told(out, prefix, "'keys'");
     out.close();
     out.close();
 }
 
 /// Lines that a key silences and others are prompts of their own.
-fn prompts(out: &mut Markup, lines: &[Line]) {
+fn prompts(out: &mut Markup, prefix: &str, lines: &[Line]) {
     for lines in lines.chunk_by(|a, b| a.barge_in == b.barge_in) {
         let barge_in = lines.first().is_some_and(|line| line.barge_in);
         out.open("prompt", &[("bargein", if barge_in { "true" } else { "false" })]);
         for line in lines {
-            let path = path_of(&line.sound);
+            let path = format!("{prefix}{}", path_of(&line.sound));
             let mut attributes = vec![("src", path.as_str())];
             if matches!(line.sound, Sound::Kept(_)) {
                 // No copy of it is kept.
@@ -204,16 +204,16 @@ fn prompts(out: &mut Markup, lines: &[Line]) {
     }
 }
 
-fn told(out: &mut Markup, event: &str) {
+fn told(out: &mut Markup, prefix: &str, event: &str) {
     out.empty("assign", &[("name", "event"), ("expr", event)]);
-    submit(out);
+    submit(out, prefix);
 }
 
-fn submit(out: &mut Markup) {
+fn submit(out: &mut Markup, prefix: &str) {
     out.empty(
         "submit",
         &[
-            ("next", NEXT),
+            ("next", &format!("{prefix}{NEXT}")),
             ("method", "post"),
             ("namelist", "session page event keys"),
         ],

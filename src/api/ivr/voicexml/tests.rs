@@ -46,7 +46,7 @@ impl Walk {
     }
 
     fn read(&mut self, page: &Page) {
-        let text = write(page, "TOKEN").finish();
+        let text = write(page, "TOKEN", "").finish();
         self.shown = Some(Browser::read(&text));
         self.pages.push(text);
     }
