@@ -5,6 +5,7 @@
 //! | [`admin`] | the loopback port for operators |
 //! | [`calls`] | the calls of the web API, apart from how they are written |
 //! | [`ivr`] | whole calls for outside IVRs, a page at a time: VoiceXML and others |
+//! | [`client`] | a client of the web API, which shows what goes and comes |
 //! | [`json`] | the calls as JSON, with their description |
 //! | [`limiter`] | how often an address and a client may ask |
 //! | [`log`] | the access log of the API, and what is counted |
@@ -17,6 +18,7 @@
 pub mod admin;
 pub mod calls;
 pub mod ivr;
+pub mod client;
 pub mod json;
 pub mod limiter;
 pub mod log;

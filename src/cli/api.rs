@@ -1,4 +1,4 @@
-//! `passline api`: users of the web API, and its description.
+//! `passline api`: users of the web API, its description, and a walk through its calls.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use super::{ConfigArgs, output, runtime};
+use super::{ConfigArgs, api_call, output, runtime};
 use crate::api::json::openapi;
 use crate::api::soap;
 use crate::app::backstage::{self, Backstage};
@@ -17,6 +17,7 @@ use crate::service::{ApiClient, ApiClientChange, ApiClientName, NewApiClient, Ri
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     User(UserArgs),
+    Call(Box<api_call::Args>),
     /// Write the description of the API (OpenAPI 3.1).
     Openapi {
         /// The file; standard output if nothing is said.
@@ -131,6 +132,7 @@ struct Certificate {
 pub(super) fn run(command: &Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::User(args) => user(args),
+        Command::Call(args) => api_call::run(args),
         Command::Openapi { file } => written(file.as_deref(), &openapi::text()),
         Command::Wsdl { file, url } => written(file.as_deref(), &soap::description(url)),
     }

@@ -7,6 +7,7 @@
 )]
 
 mod api;
+mod api_call;
 mod audit;
 mod call;
 mod call_records;
@@ -73,7 +74,7 @@ enum Command {
     Sync(sync::Args),
     Target(target::Args),
     Keys(keys::Args),
-    /// Users of the web API, and its description.
+    /// Users of the web API, its description, and a walk through its calls.
     #[command(subcommand)]
     Api(api::Command),
     /// Verify the audit log.

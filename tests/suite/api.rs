@@ -85,7 +85,7 @@ impl Outside {
 }
 
 /// Adds an API user; its password as it was shown.
-fn add_user(house: &House, name: &str, options: &[&str]) -> String {
+pub(crate) fn add_user(house: &House, name: &str, options: &[&str]) -> String {
     let added = house.run(&[&["api", "user", "add", name], options].concat());
     assert!(added.status.success(), "{added:?}");
     let text = String::from_utf8(added.stdout).expect("text");
@@ -659,7 +659,7 @@ fn a_proxy_says_whom_a_request_is_from_and_nobody_else_does() {
 }
 
 /// As `openssl x509 -noout -fingerprint -sha256` shows it.
-fn fingerprint(file: &Path) -> String {
+pub(crate) fn fingerprint(file: &Path) -> String {
     let der = CertificateDer::from_pem_file(file).expect("a certificate");
     let hash = ring::digest::digest(&ring::digest::SHA256, &der);
     let bytes: Vec<String> = hash.as_ref().iter().map(|byte| format!("{byte:02X}")).collect();

@@ -1,6 +1,7 @@
 //! The test suite: one binary, one module per subject, because linking is what costs on a small machine.
 
 mod api;
+mod api_call;
 mod architecture;
 mod attacks;
 mod baresip;

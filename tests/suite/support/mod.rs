@@ -7,6 +7,7 @@ pub(crate) mod certificate;
 pub(crate) mod contract;
 pub(crate) mod database;
 pub(crate) mod database_server;
+pub(crate) mod eavesdropper;
 pub(crate) mod jwt;
 pub(crate) mod network;
 pub(crate) mod node;
