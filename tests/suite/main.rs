@@ -11,6 +11,7 @@ mod changes;
 mod cli;
 mod clients;
 mod crash;
+mod examples;
 mod faults;
 mod ivr;
 mod lossy;
