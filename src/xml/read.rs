@@ -130,12 +130,14 @@ impl Builder<'_> {
 
 fn element(reader: &NsReader<&[u8]>, start: &BytesStart<'_>, limits: &Limits) -> Result<Element, XmlError> {
     let (namespace, name) = reader.resolver().resolve_element(start.name());
+    checked(start.name().as_ref())?;
     let mut attributes = Vec::new();
     for (index, attribute) in start.attributes().enumerate() {
         if index >= limits.attributes {
             return Err(XmlError::TooManyAttributes(limits.attributes));
         }
         let attribute = attribute.map_err(|_| XmlError::Malformed)?;
+        checked(attribute.key.as_ref())?;
         if attribute.key.as_namespace_binding().is_some() {
             continue;
         }
@@ -152,6 +154,29 @@ fn element(reader: &NsReader<&[u8]>, start: &BytesStart<'_>, limits: &Limits) ->
         children: Vec::new(),
         text: Zeroizing::default(),
     })
+}
+
+/// A name, with one prefix or none (Namespaces in XML 1.0, section 4). The library takes anything.
+fn checked(name: &str) -> Result<(), XmlError> {
+    let (prefix, local) = name.split_once(':').unwrap_or(("_", name));
+    let is_good = |part: &str| part.starts_with(begins_name) && part.chars().all(is_in_name);
+    match is_good(prefix) && is_good(local) {
+        true => Ok(()),
+        false => Err(XmlError::Malformed),
+    }
+}
+
+/// XML 1.0, section 2.3, production 4, without the colon.
+fn begins_name(c: char) -> bool {
+    matches!(c, 'A'..='Z' | 'a'..='z' | '_' | '\u{c0}'..='\u{d6}' | '\u{d8}'..='\u{f6}' | '\u{f8}'..='\u{2ff}'
+        | '\u{370}'..='\u{37d}' | '\u{37f}'..='\u{1fff}' | '\u{200c}'..='\u{200d}' | '\u{2070}'..='\u{218f}'
+        | '\u{2c00}'..='\u{2fef}' | '\u{3001}'..='\u{d7ff}' | '\u{f900}'..='\u{fdcf}' | '\u{fdf0}'..='\u{fffd}'
+        | '\u{10000}'..='\u{effff}')
+}
+
+/// The same, production 4a.
+fn is_in_name(c: char) -> bool {
+    begins_name(c) || matches!(c, '-' | '.' | '0'..='9' | '\u{b7}' | '\u{300}'..='\u{36f}' | '\u{203f}'..='\u{2040}')
 }
 
 fn namespace_of(resolved: &ResolveResult<'_>) -> Result<Option<String>, XmlError> {
@@ -215,6 +240,11 @@ mod tests {
             ("<a></b>", XmlError::Malformed),
             ("</a>", XmlError::Malformed),
             ("<a b='1' b='2'/>", XmlError::Malformed),
+            ("<1a/>", XmlError::Malformed),
+            ("<a\"b/>", XmlError::Malformed),
+            ("<:a/>", XmlError::Malformed),
+            ("<b:a: xmlns:b='urn:b'/>", XmlError::Malformed),
+            ("<a b&='1'/>", XmlError::Malformed),
             ("<a/><b/>", XmlError::Root),
             ("<a/>x", XmlError::Root),
             ("x<a/>", XmlError::Root),
