@@ -133,3 +133,71 @@ fn soap_for_node_walks_from_the_digits_to_the_reset_in_both_versions() {
         assert_eq!(told["afterLogout"], "no-session");
     }
 }
+
+/// JAX-WS as Java has it, with the classes that its own tool makes of the description.
+#[test]
+fn jax_ws_walks_from_the_digits_to_the_reset_in_both_versions() {
+    let outside = outside();
+    let folder = outside.house.path();
+    let port = outside.server.api.expect("an API").port();
+    let written = outside.house.run(&[
+        "api",
+        "wsdl",
+        "passline.wsdl",
+        "--url",
+        &format!("https://localhost:{port}"),
+    ]);
+    assert!(written.status.success(), "{written:?}");
+    let java = |program: &str, arguments: &[&str]| {
+        let output = Command::new(program).args(arguments).current_dir(folder).output();
+        let output = output.unwrap_or_else(|error| panic!("{program}: {error}; `scripts/setup test` installs it"));
+        let told = || {
+            format!(
+                "{program}: {}{}",
+                String::from_utf8_lossy(&output.stdout),
+                String::from_utf8_lossy(&output.stderr)
+            )
+        };
+        assert!(output.status.success(), "{}", told());
+        output
+    };
+    std::fs::create_dir(folder.join("java")).expect("a folder");
+    // Without -extension, SOAP 1.2 would be left out.
+    let made = [
+        "-quiet",
+        "-extension",
+        "-Xnocompile",
+        "-p",
+        "passline",
+        "-s",
+        "java",
+        "passline.wsdl",
+    ];
+    java("wsimport", &made);
+    let client = crate::support::server::root().join("tests/clients/JaxwsClient.java");
+    let client = client.to_str().expect("UTF-8");
+    let path = "java:/usr/share/jaxws/lib/*";
+    let classes = std::fs::read_dir(folder.join("java/passline"))
+        .expect("classes")
+        .flatten();
+    // All of them: what no class names, `package-info`, has the namespace.
+    let classes: Vec<String> = classes.map(|entry| entry.path().display().to_string()).collect();
+    let mut compile = vec!["-nowarn", "-cp", path, "-d", "java", client];
+    compile.extend(classes.iter().map(String::as_str));
+    java("javac", &compile);
+    for port in ["PasslineSoap11", "PasslineSoap12"] {
+        let wsdl = format!("file://{}", folder.join("passline.wsdl").display());
+        let arguments = ["-cp", path, "JaxwsClient", &wsdl, "ca.pem", "ivr", "password", port];
+        let told = told(&java("java", &arguments));
+        let three = |outcome: &str| json!([outcome, outcome, outcome]);
+        assert_eq!(told["wrongPassword"], "sign-in-refused", "{port}: {told}");
+        assert_eq!(told["tooEarly"], "not-verified");
+        assert_eq!(told["accounts"], json!(["active-directory", "mail", "payroll"]));
+        assert_eq!((&told["result"], &told["status"]), (&json!("passed"), &json!("done")));
+        assert_eq!(
+            (&told["outcomes"], &told["unlocked"]),
+            (&three("done"), &three("not_locked"))
+        );
+        assert_eq!(told["afterLogout"], "no-session");
+    }
+}

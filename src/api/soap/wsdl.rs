@@ -10,6 +10,11 @@ use crate::api::calls::Call;
 use crate::api::json::openapi::{Description, about, reference_of};
 use crate::for_each_call;
 
+/// JAX-WS makes one list of parameters of a request and its response, and gives up when both have a member of one name
+/// (`accounts`), unless it is told to leave them in their wrappers (JAX-WS 2.3, chapter 8). Others pass over it.
+const FOR_JAX_WS: &str = "<jaxws:bindings xmlns:jaxws=\"http://java.sun.com/xml/ns/jaxws\">\
+                          <jaxws:enableWrapperStyle>false</jaxws:enableWrapperStyle></jaxws:bindings>\n";
+
 /// WSDL with these types, for a service at `address`; with a port for SOAP 1.2, or for SOAP 1.1 alone.
 pub(super) fn wsdl(address: &str, with_12: bool) -> String {
     let mut out = String::with_capacity(64 * 1024);
@@ -21,7 +26,7 @@ pub(super) fn wsdl(address: &str, with_12: bool) -> String {
         out,
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<wsdl:definitions name=\"Passline\" targetNamespace=\"{NAMESPACE}\" \
          xmlns:tns=\"{NAMESPACE}\" xmlns:wsdl=\"http://schemas.xmlsoap.org/wsdl/\" \
-         xmlns:soap=\"http://schemas.xmlsoap.org/wsdl/soap/\"{soap12}>\n<wsdl:types>\n"
+         xmlns:soap=\"http://schemas.xmlsoap.org/wsdl/soap/\"{soap12}>\n{FOR_JAX_WS}<wsdl:types>\n"
     );
     types(&mut out);
     out.push_str("</wsdl:types>\n");
