@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::{ConfigArgs, output};
+use crate::api::server::TlsFile;
 use crate::app::{flows, trunks};
 use crate::call::SPOKEN_BY_PROGRAM;
 use crate::checked_toml::Mistake;
@@ -12,8 +13,9 @@ use crate::dialplan::Library;
 use crate::identity::question::Channel;
 use crate::speech::catalog::{self, Depth, Severity};
 use crate::speech::synthesizer::Engines;
+use crate::time::{Clock as _, SystemClock};
 
-/// Find every mistake in the configuration, trunks, flows and prompts at once: file, line, key, remedy.
+/// Find every mistake in the configuration, certificates, trunks, flows and prompts at once: file, line, key, remedy.
 ///
 /// Nothing is started and nothing is changed. Exit code 0 means that `passline serve` will start, unless a port is taken
 /// or the folder of data cannot be used.
@@ -71,6 +73,7 @@ impl Told {
 }
 
 fn check(config: &Config, file: &Path, told: &mut Told) {
+    check_api(config, file, told);
     let (engines, problems) = Engines::start(&config.speech.synthesis);
     told.notes
         .extend(problems.iter().map(|problem| format!("note: {problem}")));
@@ -121,6 +124,26 @@ fn check(config: &Config, file: &Path, told: &mut Told) {
     }
     if let Err(mistakes) = trunks::load(&config.trunks, &library) {
         told.mistakes.extend(mistakes);
+    }
+}
+
+/// The server of the API does not start without its files, and its clients do not come without their being valid.
+fn check_api(config: &Config, file: &Path, told: &mut Told) {
+    let Some(section) = &config.api else { return };
+    let files = section.tls_files();
+    for (which, error) in files.check(SystemClock.now()) {
+        let key = match which {
+            TlsFile::Certificate => "api.certificate",
+            TlsFile::Key => "api.key",
+            TlsFile::ClientCa => "api.client_ca",
+        };
+        told.mistake(file, key, format!("{:#}", anyhow::Error::from(error)));
+    }
+    if files.key_is_open() {
+        let key = files.key.display();
+        told.notes.push(format!(
+            "note: others than its owner can read the private key {key}; chmod 600 it"
+        ));
     }
 }
 

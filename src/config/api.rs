@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::api::server::TlsFiles;
 use crate::checked_toml::Table;
 use crate::network_list::NetworkList;
 use crate::rate::Rate;
@@ -40,6 +41,18 @@ pub struct ApiSection {
     pub agi: Option<SocketAddr>,
     /// Whether people who share their digits are told by name.
     pub names: bool,
+}
+
+impl ApiSection {
+    /// Certificate, key and authorities.
+    #[must_use]
+    pub fn tls_files(&self) -> TlsFiles {
+        TlsFiles {
+            certificate: self.certificate.clone(),
+            key: self.key.clone(),
+            client_ca: self.client_ca.clone(),
+        }
+    }
 }
 
 /// One IVR with some hundreds of callers asks less; a flood of this rate leaves the callers of others alone.

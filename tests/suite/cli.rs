@@ -76,6 +76,42 @@ fn check_tells_every_mistake_of_the_configuration_at_once() {
 }
 
 #[test]
+fn check_looks_at_the_files_of_the_api() {
+    let configuration =
+        "[api]\nlisten = \"127.0.0.1:0\"\ncertificate = \"api.pem\"\nkey = \"api-key.pem\"\nclient_ca = \"ca.pem\"\n";
+    let house = House::empty(&Settings {
+        configuration,
+        ..Settings::default()
+    });
+    let missing = house.run(&["check"]);
+    assert_eq!(missing.status.code(), Some(1));
+    let parts = [
+        "api.certificate",
+        "api.key",
+        "api.client_ca",
+        "cannot read",
+        "No such file",
+        "3 mistakes",
+    ];
+    assert_told(&out(&missing), &parts);
+
+    crate::support::certificate::make(house.path());
+    let good = house.run(&["check"]);
+    assert_eq!(good.status.code(), Some(0), "{good:?}");
+    assert_told(
+        &err(&good),
+        &["others than its owner can read the private key", "chmod 600"],
+    );
+
+    // The key of another certificate.
+    fs::copy(house.path().join("client.pem"), house.path().join("api-key.pem")).expect("a file");
+    let other = house.run(&["check"]);
+    assert_eq!(other.status.code(), Some(1));
+    assert_told(&out(&other), &["api.key", "does not fit", "1 mistake"]);
+    assert!(!house.path().join("data").exists(), "a check changes nothing");
+}
+
+#[test]
 fn check_tells_every_mistake_of_flows_and_trunks_at_once() {
     let trunk = "networks = [\"127.0.0.0/8\"]\nmax_cals = 5\n[[called]]\nnumber = \"*\"\ndialplan = \"reset\"\n";
     let flow = [

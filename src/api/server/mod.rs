@@ -29,6 +29,7 @@ mod places;
 pub mod proxy_protocol;
 mod request;
 mod tls;
+mod tls_check;
 mod wire;
 
 #[cfg(test)]
@@ -52,6 +53,7 @@ pub use limits::Limits;
 pub use metrics::ServerMetrics;
 pub use peer::{CertificateFingerprint, FingerprintError, Peer};
 pub use tls::{TlsError, TlsFiles};
+pub use tls_check::TlsFile;
 
 use crate::network_list::NetworkList;
 use crate::time::monotonic;

@@ -23,7 +23,7 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::sign::{CertifiedKey, SigningKey, SingleCertAndKey};
 use rustls::{RootCertStore, ServerConfig};
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
@@ -98,6 +98,17 @@ pub enum TlsError {
         certificate: PathBuf,
         /// The file with the key.
         key: PathBuf,
+    },
+    /// A certificate has had its time, or its time has not come.
+    #[error(
+        "a certificate in {path} is not valid now, and no client believes it: {reason}; renew it, or set the clock of this \
+         machine"
+    )]
+    NotValidNow {
+        /// Which file.
+        path: PathBuf,
+        /// In what way.
+        reason: String,
     },
     /// An authority that cannot sign.
     #[error("the authorities in {path} cannot be used: {reason}")]
@@ -280,37 +291,42 @@ impl Contents {
 
     fn certified_key(&self, files: &TlsFiles, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
         let chain = certificates(&self.certificate, &files.certificate)?;
-        // What is wrong with a key is not repeated.
-        let key = PrivateKeyDer::from_pem_slice(&self.key).map_err(|_| TlsError::NoKey {
-            path: files.key.clone(),
-        })?;
-        warn_if_others_can_read(&files.key);
-        let key = provider.key_provider.load_private_key(key).map_err(|_| TlsError::Key {
-            path: files.key.clone(),
-        })?;
-        let certified = CertifiedKey::new(chain, key);
-        certified.keys_match().map_err(|error| match error {
-            rustls::Error::InconsistentKeys(_) => TlsError::Mismatch {
-                certificate: files.certificate.clone(),
-                key: files.key.clone(),
-            },
-            other => TlsError::Certificate {
-                path: files.certificate.clone(),
-                reason: other.to_string(),
-            },
-        })?;
-        Ok(certified)
+        let key = private_key(&self.key, &files.key, provider)?;
+        if others_can_read(&files.key) {
+            tracing::warn!(key = %files.key.display(), "others than its owner can read this private key; chmod 600 it");
+        }
+        pair(chain, key, files)
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+/// A key that fits its certificate.
+pub(super) fn pair(
+    chain: Vec<CertificateDer<'static>>,
+    key: Arc<dyn SigningKey>,
+    files: &TlsFiles,
+) -> Result<CertifiedKey, TlsError> {
+    let certified = CertifiedKey::new(chain, key);
+    certified.keys_match().map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => TlsError::Mismatch {
+            certificate: files.certificate.clone(),
+            key: files.key.clone(),
+        },
+        other => TlsError::Certificate {
+            path: files.certificate.clone(),
+            reason: other.to_string(),
+        },
+    })?;
+    Ok(certified)
+}
+
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
     std::fs::read(path).map_err(|source| TlsError::Read {
         path: path.to_owned(),
         source,
     })
 }
 
-fn certificates(pem: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+pub(super) fn certificates(pem: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     let all = all.map_err(|error| TlsError::Certificate {
         path: path.to_owned(),
@@ -322,7 +338,14 @@ fn certificates(pem: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>,
     Ok(all)
 }
 
-fn client_verifier(
+/// What is wrong with a key is not repeated.
+pub(super) fn private_key(pem: &[u8], path: &Path, provider: &CryptoProvider) -> Result<Arc<dyn SigningKey>, TlsError> {
+    let key = PrivateKeyDer::from_pem_slice(pem).map_err(|_| TlsError::NoKey { path: path.to_owned() })?;
+    let loaded = provider.key_provider.load_private_key(key);
+    loaded.map_err(|_| TlsError::Key { path: path.to_owned() })
+}
+
+pub(super) fn client_verifier(
     pem: &[u8],
     path: &Path,
     provider: Arc<CryptoProvider>,
@@ -341,10 +364,8 @@ fn client_verifier(
         .map_err(|error| failed(error.to_string()))
 }
 
-/// A key in the hands of a group may be meant so, and is used; that it is so should be known.
-fn warn_if_others_can_read(path: &Path) {
+/// Whether a key is in the hands of a group, or of everybody. It may be meant so, and is used; that it is so should be known.
+pub(super) fn others_can_read(path: &Path) -> bool {
     let mode = std::fs::metadata(path).map(|metadata| metadata.permissions().mode());
-    if mode.is_ok_and(|mode| mode & 0o077 != 0) {
-        tracing::warn!(key = %path.display(), "others than its owner can read this private key; chmod 600 it");
-    }
+    mode.is_ok_and(|mode| mode & 0o077 != 0)
 }
