@@ -17,8 +17,8 @@
 
 pub mod admin;
 pub mod calls;
-pub mod ivr;
 pub mod client;
+pub mod ivr;
 pub mod json;
 pub mod limiter;
 pub mod log;

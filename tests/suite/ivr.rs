@@ -120,6 +120,40 @@ fn amazon_connect_resets_a_password_if_it_may_read_it() {
     );
 }
 
+/// The function that is given as an example, with what AWS gives it.
+#[test]
+fn the_lambda_function_hands_on_what_connect_asks() {
+    let outside = outside(&["--allow", "read-password"]);
+    let script = format!(
+        "import {{ handler }} from '{}/contrib/ivr/connect-lambda.mjs';\n\
+         const ask = (Parameters) => handler({{ Details: {{ ContactData: {{ ContactId: '1' }}, Parameters }}, Name: 'ContactFlowEvent' }});\n\
+         const first = await ask({{}});\n\
+         const {{ session, page }} = first;\n\
+         const second = await ask({{ session, page, event: 'keys', keys: '4711' }});\n\
+         console.log(JSON.stringify([first, second]));\n",
+        root().display()
+    );
+    let output = Command::new("node")
+        .args(["--input-type=module", "--eval", &script])
+        .env("PASSLINE_URL", format!("{}/ivr/connect/reset", outside.base()))
+        .env("PASSLINE_USER", "ivr")
+        .env("PASSLINE_PASSWORD", outside.password())
+        .env("NODE_EXTRA_CA_CERTS", outside.house.path().join("ca.pem"))
+        .output()
+        .expect("node runs");
+    let told: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+    assert_eq!(
+        (&told[0]["then"], &told[1]["then"]),
+        (&json!("collect"), &json!("collect"))
+    );
+    assert!(
+        told[1]["say"].as_str().is_some_and(|said| said.contains("year")),
+        "{told}"
+    );
+    outside.server.stop();
+}
+
 #[test]
 fn amazon_connect_is_told_no_password_without_the_right_to_read_it() {
     let outside = outside(&[]);

@@ -165,6 +165,14 @@ fn a_page_that_waits_is_valid_and_comes_back_at_once() {
 }
 
 #[test]
+fn the_first_page_that_is_given_as_an_example_is_valid() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let example = include_str!("../../../../contrib/ivr/start.vxml");
+    std::fs::write(folder.path().join("start.vxml"), example).expect("written");
+    validate(folder.path());
+}
+
+#[test]
 fn a_caller_who_hangs_up_is_told_from_any_page() {
     let flow = Arc::new(flow("minimal", SHIPPED[2].1));
     let mut walk = Walk::new(&flow);
