@@ -14,7 +14,7 @@ use crate::support::certificate;
 use crate::support::server::{House, Server, Settings};
 use crate::support::{PATIENCE, block_on, wait_for};
 
-const SECTION: &str = "\n[api]\nlisten = \"127.0.0.1:0\"\ncertificate = \"api.pem\"\nkey = \"api-key.pem\"\n\
+pub(crate) const SECTION: &str = "\n[api]\nlisten = \"127.0.0.1:0\"\ncertificate = \"api.pem\"\nkey = \"api-key.pem\"\n\
                        client_ca = \"ca.pem\"\n";
 
 /// A house with an API, and an API user `ivr`.
@@ -50,6 +50,11 @@ impl Outside {
 
     fn client(&self) -> Client {
         Client::new(&self.server, self.house.path(), None)
+    }
+
+    /// One that comes by another port.
+    pub(crate) fn client_at(&self, port: u16) -> Client {
+        Client::at(port, self.house.path(), None)
     }
 
     /// Where it is reached.
@@ -99,18 +104,51 @@ pub(crate) fn add_user(house: &House, name: &str, options: &[&str]) -> String {
 pub(crate) struct Client {
     http: reqwest::Client,
     pub(crate) base: String,
+    /// Other servers, which are asked in turns with the first.
+    others: Vec<String>,
+    asked: std::cell::Cell<usize>,
     pub(crate) session: Option<String>,
 }
 
-struct Answer {
-    status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     media_type: String,
     headers: reqwest::header::HeaderMap,
-    body: Value,
+    pub(crate) body: Value,
 }
 
 impl Client {
-    fn new(server: &Server, folder: &Path, certificate: Option<&str>) -> Self {
+    pub(crate) fn new(server: &Server, folder: &Path, certificate: Option<&str>) -> Self {
+        Self::at(server.api.expect("an API").port(), folder, certificate)
+    }
+
+    /// One that asks the servers of all of these in turns.
+    pub(crate) fn alternating(clients: Vec<Self>) -> Self {
+        let mut clients = clients.into_iter();
+        let first = clients.next().expect("a client");
+        Self {
+            others: clients.map(|client| client.base).collect(),
+            ..first
+        }
+    }
+
+    /// Asks one of the servers alone, from now on.
+    pub(crate) fn stay_with(&mut self, index: usize) {
+        self.base = self.others.remove(index - 1);
+        self.others.clear();
+    }
+
+    /// Where the next request goes.
+    fn next_base(&self) -> &str {
+        let asked = self.asked.get();
+        self.asked.set(asked + 1);
+        match asked % (self.others.len() + 1) {
+            0 => &self.base,
+            other => &self.others[other - 1],
+        }
+    }
+
+    fn at(port: u16, folder: &Path, certificate: Option<&str>) -> Self {
         let mut roots = rustls::RootCertStore::empty();
         let ca = CertificateDer::from_pem_file(folder.join("ca.pem")).expect("a certificate");
         roots.add(ca).expect("a root");
@@ -131,17 +169,18 @@ impl Client {
             .tls_backend_preconfigured(tls)
             .no_proxy()
             .build();
-        let port = server.api.expect("an API").port();
         Self {
             http: http.expect("a client"),
             base: format!("https://localhost:{port}"),
+            others: Vec::new(),
+            asked: std::cell::Cell::new(0),
             session: None,
         }
     }
 
     fn send(&self, method: &str, path: &str, body: Option<String>, media_type: &str) -> Answer {
         let method = method.parse().expect("a method");
-        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        let mut request = self.http.request(method, format!("{}{path}", self.next_base()));
         if let Some(session) = &self.session {
             request = request.header("authorization", format!("Bearer {session}"));
         }
@@ -181,7 +220,7 @@ impl Client {
         panic!("{name} does not come to an end");
     }
 
-    fn ask(&self, name: &str, request: &Value) -> Answer {
+    pub(crate) fn ask(&self, name: &str, request: &Value) -> Answer {
         self.send(
             "POST",
             &format!("/api/v1/{name}"),
@@ -191,7 +230,7 @@ impl Client {
     }
 
     /// A call that is carried out.
-    fn call(&self, name: &str, request: &Value) -> Value {
+    pub(crate) fn call(&self, name: &str, request: &Value) -> Value {
         let answer = self.try_call(name, request);
         assert_eq!(answer.status, 200, "{name}: {}", answer.body);
         assert_eq!(answer.media_type, "application/json");
@@ -199,7 +238,7 @@ impl Client {
     }
 
     /// A change, when it has come to its end.
-    fn ended(&self, mut job: Value) -> Value {
+    pub(crate) fn ended(&self, mut job: Value) -> Value {
         while job["status"] == "running" {
             job = self.call("JobGet", &json!({"job": job["job"]}));
         }
@@ -207,17 +246,17 @@ impl Client {
     }
 
     /// The problem that a call ends with.
-    fn problem(&self, name: &str, request: &Value) -> (u16, String) {
+    pub(crate) fn problem(&self, name: &str, request: &Value) -> (u16, String) {
         problem_of(&self.try_call(name, request))
     }
 
-    fn log_in(&mut self, user: &str, password: &str) {
+    pub(crate) fn log_in(&mut self, user: &str, password: &str) {
         let response = self.call("Login", &json!({"user": user, "password": password}));
         self.session = Some(text(&response["sessionId"]).to_owned());
     }
 
     /// The caller is who they say.
-    fn verify(&self, digits: &str, answer: impl Fn(&Value) -> &'static str) -> String {
+    pub(crate) fn verify(&self, digits: &str, answer: impl Fn(&Value) -> &'static str) -> String {
         let listed = self.call("UserIVRList", &json!({"digits": digits}));
         let user = &listed["users"][0]["user"];
         let asked = self.call("UserQuestionsGet", &json!({"user": user}));
@@ -251,7 +290,7 @@ fn list(value: &Value) -> &Vec<Value> {
 }
 
 /// What Anna Berger answers.
-fn anna(question: &Value) -> &'static str {
+pub(crate) fn anna(question: &Value) -> &'static str {
     match text(&question["text"]).contains("badge") {
         true => "835164",
         false => "2009",
