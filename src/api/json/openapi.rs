@@ -11,7 +11,7 @@ use utoipa::openapi::{
 };
 use utoipa::{PartialSchema as _, ToSchema};
 
-use crate::api::calls::{COMMON_FAULTS, Call, FaultKind};
+use crate::api::calls::{COMMON_FAULTS, Call};
 use crate::for_each_call;
 
 const ABOUT: &str = "Lets an IVR that a company already owns reset forgotten passwords with Passline.
@@ -161,12 +161,15 @@ fn operation<C: Call>() -> OperationBuilder {
             statuses.push(fault.status());
         }
     }
+    statuses.extend(BY_SERVER.iter().map(|(status, ..)| *status));
     statuses.sort_unstable();
+    statuses.dedup();
     for status in statuses {
-        operation = operation.response(
-            status.to_string(),
-            problem(faults().filter(|fault| fault.status() == status)),
-        );
+        let of_call = faults().filter(|fault| fault.status() == status);
+        let of_call = of_call.map(|fault| (fault.slug(), fault.title()));
+        let of_server = BY_SERVER.iter().filter(|(of, ..)| *of == status);
+        let of_server = of_server.map(|(_, slug, title)| (*slug, *title));
+        operation = operation.response(status.to_string(), problem(status, of_call.chain(of_server)));
     }
     match C::IN_SESSION {
         true => operation.security(SecurityRequirement::new::<_, [&str; 0], &str>("session", [])),
@@ -174,12 +177,32 @@ fn operation<C: Call>() -> OperationBuilder {
     }
 }
 
+/// What the server answers before it looks at a call: `api::server` has the texts, a test compares them.
+const BY_SERVER: [(u16, &str, &str); 10] = [
+    (400, "malformed-request", "The request cannot be read"),
+    (
+        400,
+        "malformed-body",
+        "The body of the request cannot be read to its end",
+    ),
+    (
+        400,
+        "unknown-client-address",
+        "A proxy does not say whom the request is from",
+    ),
+    (403, "address-not-allowed", "No client may come from this address"),
+    (408, "head-too-late", "The head of the request took too long"),
+    (408, "body-too-late", "The body of the request took too long"),
+    (431, "head-too-large", "The head of the request is too large"),
+    (501, "unknown-transfer-coding", "The transfer coding is not spoken"),
+    (503, "answer-too-late", "The answer took too long to be made"),
+    (505, "unknown-version", "The version of HTTP is not spoken"),
+];
+
 /// One status, and which problems it may stand for.
-fn problem(kinds: impl Iterator<Item = FaultKind>) -> Response {
-    let kinds: Vec<FaultKind> = kinds.collect();
+fn problem(status: u16, kinds: impl Iterator<Item = (&'static str, &'static str)>) -> Response {
     let lines: Vec<String> = kinds
-        .iter()
-        .map(|kind| format!("`urn:passline:problem:{}`: {}.", kind.slug(), kind.title()))
+        .map(|(slug, title)| format!("`urn:passline:problem:{slug}`: {title}."))
         .collect();
     let mut response = ResponseBuilder::new().description(lines.join("\n")).content(
         "application/problem+json",
@@ -187,7 +210,7 @@ fn problem(kinds: impl Iterator<Item = FaultKind>) -> Response {
             .schema(Some(Ref::from_schema_name("Problem")))
             .build(),
     );
-    if kinds.iter().any(|kind| matches!(kind.status(), 429 | 503)) {
+    if matches!(status, 429 | 503) {
         let seconds = ObjectBuilder::new().schema_type(Type::Integer);
         let header = HeaderBuilder::new()
             .description(Some("After how many seconds it may be tried again."))
@@ -267,6 +290,24 @@ mod tests {
             committed == text(),
             "docs/api/openapi.json is not up to date; write it with `passline api openapi`"
         );
+    }
+
+    #[test]
+    fn what_the_server_answers_is_told_as_the_server_tells_it() {
+        let server = [
+            include_str!("../server/body.rs"),
+            include_str!("../server/http1/head.rs"),
+            include_str!("../server/request.rs"),
+        ]
+        .concat();
+        for (_, slug, title) in BY_SERVER {
+            let told = format!("\"{slug}\",\n");
+            let after = server
+                .split(&told)
+                .nth(1)
+                .unwrap_or_else(|| panic!("{slug} is not told"));
+            assert!(after.trim_start().starts_with(&format!("\"{title}\"")), "{slug}");
+        }
     }
 
     #[test]
