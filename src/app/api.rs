@@ -10,7 +10,7 @@ use super::backstage::Backstage;
 use crate::api::calls::{Calls, Settings as CallSettings};
 use crate::api::ivr::Settings as IvrSettings;
 use crate::api::limiter::Limiter;
-use crate::api::server::{Limits, Settings, TlsFiles};
+use crate::api::server::{Limits, Settings};
 use crate::api::web::Web;
 use crate::call::outside::Desk;
 use crate::config::{ApiSection, Config};
@@ -40,11 +40,6 @@ pub async fn start(
             ..CallSettings::new(config.language.clone())
         },
     );
-    let tls = TlsFiles {
-        certificate: section.certificate.clone(),
-        key: section.key.clone(),
-        client_ca: section.client_ca.clone(),
-    };
     let settings = Settings {
         trusted_proxies: section.trusted_proxies.clone(),
         proxy_protocol: section.proxy_protocol,
@@ -53,7 +48,7 @@ pub async fn start(
             connections_per_address: section.connections_per_address,
             ..Limits::default()
         },
-        ..Settings::new(section.listen, tls)
+        ..Settings::new(section.listen, section.tls_files())
     };
     let twilio_token = section.twilio_token.as_deref().map(twilio_token).transpose()?;
     let ivr = IvrSettings {
@@ -65,7 +60,10 @@ pub async fn start(
 }
 
 /// The auth token of a Twilio account: the first line of a file.
-fn twilio_token(file: &Path) -> anyhow::Result<Secret> {
+///
+/// # Errors
+/// When it cannot be read, or has none.
+pub fn twilio_token(file: &Path) -> anyhow::Result<Secret> {
     let text = std::fs::read_to_string(file).map(Zeroizing::new);
     let text = text.with_context(|| format!("{}: cannot be read (api.twilio_token)", file.display()))?;
     let token = text.lines().next().unwrap_or_default().trim();

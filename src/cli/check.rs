@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::{ConfigArgs, output};
 use crate::api::server::TlsFile;
-use crate::app::{flows, trunks};
+use crate::app::{api, flows, trunks};
 use crate::call::SPOKEN_BY_PROGRAM;
 use crate::checked_toml::Mistake;
 use crate::config::{self, Config};
@@ -138,6 +138,9 @@ fn check_api(config: &Config, file: &Path, told: &mut Told) {
             TlsFile::ClientCa => "api.client_ca",
         };
         told.mistake(file, key, format!("{:#}", anyhow::Error::from(error)));
+    }
+    if let Some(Err(error)) = section.twilio_token.as_deref().map(api::twilio_token) {
+        told.mistake(file, "api.twilio_token", format!("{error:#}"));
     }
     if files.key_is_open() {
         let key = files.key.display();

@@ -77,8 +77,8 @@ fn check_tells_every_mistake_of_the_configuration_at_once() {
 
 #[test]
 fn check_looks_at_the_files_of_the_api() {
-    let configuration =
-        "[api]\nlisten = \"127.0.0.1:0\"\ncertificate = \"api.pem\"\nkey = \"api-key.pem\"\nclient_ca = \"ca.pem\"\n";
+    let configuration = "[api]\nlisten = \"127.0.0.1:0\"\ncertificate = \"api.pem\"\nkey = \"api-key.pem\"\nclient_ca = \"ca.pem\"\n\
+         twilio_token = \"twilio-token\"\n";
     let house = House::empty(&Settings {
         configuration,
         ..Settings::default()
@@ -89,13 +89,15 @@ fn check_looks_at_the_files_of_the_api() {
         "api.certificate",
         "api.key",
         "api.client_ca",
+        "api.twilio_token",
         "cannot read",
         "No such file",
-        "3 mistakes",
+        "4 mistakes",
     ];
     assert_told(&out(&missing), &parts);
 
     crate::support::certificate::make(house.path());
+    fs::write(house.path().join("twilio-token"), "0123456789abcdef\n").expect("a file");
     let good = house.run(&["check"]);
     assert_eq!(good.status.code(), Some(0), "{good:?}");
     assert_told(

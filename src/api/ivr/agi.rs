@@ -389,3 +389,113 @@ fn key_of(code: i32) -> Option<Digit> {
     let c = char::from(u8::try_from(code).ok()?);
     Digit::from_char(c)
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::rngs::StdRng;
+    use rand::{RngExt as _, SeedableRng as _};
+
+    use super::*;
+
+    /// A channel, and the end of Asterisk.
+    async fn channel() -> (Channel<'static>, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let asterisk = TcpStream::connect(listener.local_addr().expect("an address"));
+        let (asterisk, accepted) = tokio::join!(asterisk, listener.accept());
+        let (reader, writer) = accepted.expect("accepted").0.into_split();
+        let channel = Channel {
+            reader: BufReader::new(reader),
+            writer,
+            base: "https://localhost",
+        };
+        (channel, asterisk.expect("connected"))
+    }
+
+    async fn after(sent: &[u8]) -> Channel<'static> {
+        let (channel, mut asterisk) = channel().await;
+        asterisk.write_all(sent).await.expect("sent");
+        channel
+    }
+
+    #[tokio::test]
+    async fn a_call_begins_with_its_variables() {
+        let mut channel = after(b"agi_network: yes\nagi_callerid: 1001\r\nnonsense\nagi_arg_1: ivr\n\nrest").await;
+        let variables = channel.variables().await.expect("variables");
+        let variables: Vec<_> = variables
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        assert_eq!(
+            variables,
+            [("agi_network", "yes"), ("agi_callerid", "1001"), ("agi_arg_1", "ivr")]
+        );
+    }
+
+    #[tokio::test]
+    async fn answers_are_told_apart() {
+        for (answer, expected) in [
+            ("200 result=0\n", Some(0)),
+            ("200 result=52 endpos=1600\n", Some(52)),
+            ("200 result=-1 endpos=0\n", None),
+            ("HANGUP\n200 result=0\n", None),
+            (
+                "511 Command Not Permitted on a dead channel or intercept routine\n",
+                None,
+            ),
+            ("100 trying\n200 result=1 (value)\n", Some(1)),
+        ] {
+            let mut channel = after(answer.as_bytes()).await;
+            let came = channel.command("WAIT FOR DIGIT 1000", PATIENCE).await.expect(answer);
+            let result = match came {
+                Came::Result(result) => Some(result),
+                Came::HungUp => None,
+            };
+            assert_eq!(result, expected, "{answer}");
+        }
+        for answer in [
+            "510 Invalid or unknown command\n",
+            "520-Invalid command syntax.\n",
+            "hello\n",
+        ] {
+            let mut channel = after(answer.as_bytes()).await;
+            assert!(channel.command("NOOP", PATIENCE).await.is_err(), "{answer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_password_is_read_whole() {
+        let (mut channel, mut asterisk) = channel().await;
+        let answers = b"200 result=1 (pass(word) with) brackets)\n200 result=0\n";
+        asterisk.write_all(answers).await.expect("sent");
+        let password = channel.get("PASSLINE_PASSWORD").await.expect("an answer");
+        assert_eq!(password.expect("a value").expose(), "pass(word) with) brackets");
+        assert!(channel.get("PASSLINE_PASSWORD").await.expect("an answer").is_none());
+    }
+
+    #[tokio::test]
+    async fn whatever_comes_is_an_error_and_no_end_without_one() {
+        let mut rng = StdRng::seed_from_u64(7);
+        for _ in 0..200 {
+            let length = rng.random_range(0..4 * LINE);
+            let alphabet = b"20 result=-()\n\r\xffab:HANGUP5";
+            let sent: Vec<u8> = (0..length)
+                .map(|_| alphabet[rng.random_range(0..alphabet.len())])
+                .collect();
+            let (mut channel, mut asterisk) = channel().await;
+            asterisk.write_all(&sent).await.expect("sent");
+            drop(asterisk);
+            let _ = channel.variables().await;
+            // The rest may be read as an answer; then comes the end.
+            for _ in 0..sent.len() {
+                if channel.command("NOOP", PATIENCE).await.is_err() {
+                    break;
+                }
+            }
+            assert!(channel.command("NOOP", PATIENCE).await.is_err());
+        }
+        let mut channel = after(&[b'a'; 2 * LINE]).await;
+        assert!(channel.variables().await.is_err(), "a line without an end");
+        let mut channel = after("agi_a: b\n".repeat(2 * LINES).as_bytes()).await;
+        assert!(channel.variables().await.is_err(), "variables without an end");
+    }
+}
