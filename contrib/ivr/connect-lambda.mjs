@@ -13,10 +13,11 @@ export const handler = async (event) => {
       method: "POST",
       headers: { "content-type": "application/json", authorization },
       body: JSON.stringify(event),
-      signal: AbortSignal.timeout(4000),
+      signal: AbortSignal.timeout(3000),
     });
     // Asked again with the same page, nothing is done twice.
-    if (response.status === 503 && tries < 1) continue;
+    const hasBegun = event.Details.Parameters?.session;
+    if (response.status === 503 && hasBegun && tries < 1) continue;
     if (!response.ok) throw new Error(`Passline: ${response.status} ${(await response.json()).title}`);
     return await response.json();
   }

@@ -2,6 +2,7 @@
 //! real program.
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use passline::integration::target::Verdict;
 use passline::speech::phrase::Character;
@@ -73,6 +74,10 @@ fn a_voice_browser_resets_a_password_by_voicexml() {
     let outside = outside(&[]);
     // Silence and a wrong key on the way.
     let told = call(&outside, "voicexml", "-,4711,2009,7,1,1,4,2");
+    // The call is over with its last page, though the sounds of that stay for a while.
+    let ended = Instant::now();
+    outside.server.wait_until_idle();
+    assert!(ended.elapsed() < Duration::from_secs(5));
     assert_reset(&outside, &told);
     assert_eq!(told["unsigned"][0], 401);
     assert!(
@@ -92,6 +97,7 @@ fn twilio_resets_a_password_and_nobody_in_its_name() {
     let told = call(&outside, "twilio", RESET);
     assert_reset(&outside, &told);
     assert_eq!((&told["unsigned"], &told["forged"]), (&json!(403), &json!(403)));
+    assert_eq!((&told["completed"], &told["after"]), (&json!(204), &json!(401)));
 }
 
 #[test]

@@ -50,6 +50,10 @@ const LINES: usize = 128;
 /// How long Asterisk may take for an answer, beside what it plays or waits for.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// How often a page is asked for, and how long after each other: a caller has hung up then.
+const TRIES: u32 = 8;
+const AGAIN: Duration = Duration::from_millis(300);
+
 /// What `CHANNEL STATUS` says of a line that is up.
 const UP: i32 = 6;
 
@@ -166,24 +170,46 @@ async fn carry(stream: TcpStream, door: &Door, peer: ApiPeer, base: &str) -> io:
             }
         };
         let is_over = matches!(heard, Heard::HungUp);
-        let entry = door.log.begin("IvrPage", FORM, &peer);
-        let token = turned.session.token.clone();
-        match door.turn(peer.clone(), &entry, token, page.number, heard).await {
-            Ok(next) => {
-                entry.end(None);
-                turned = next;
-            }
-            // Asked again with the same page, nothing is taken twice.
-            Err(fault) if matches!(fault.kind, FaultKind::Busy | FaultKind::Unfinished) => entry.end(Some(fault.kind)),
+        turned = match turn(door, &peer, &turned, heard).await {
+            Ok(next) => next,
             Err(fault) => {
-                entry.end(Some(fault.kind));
+                // The call is not kept for a channel that has gone on.
+                let _ = turn(door, &peer, &turned, Heard::HungUp).await;
                 channel.set("PASSLINE_STATUS", fault.kind.slug()).await?;
                 return Ok(());
             }
-        }
+        };
         if is_over {
             return Ok(());
         }
+    }
+}
+
+/// The next page, waited for as long as a caller waits. What was heard is taken once, however often it is told.
+async fn turn(door: &Door, peer: &ApiPeer, turned: &Turned, heard: Heard) -> Result<Turned, Fault> {
+    let mut tries = 1;
+    loop {
+        let entry = door.log.begin("IvrPage", FORM, peer);
+        let token = turned.session.token.clone();
+        let told = heard.clone();
+        match door.turn(peer.clone(), &entry, token, turned.page.number, told).await {
+            Ok(next) => {
+                entry.end(None);
+                return Ok(next);
+            }
+            Err(fault) => {
+                let may_pass = matches!(
+                    fault.kind,
+                    FaultKind::Busy | FaultKind::Unfinished | FaultKind::TooManyRequests
+                );
+                entry.end(Some(fault.kind));
+                if !may_pass || tries == TRIES {
+                    return Err(fault);
+                }
+            }
+        }
+        tries += 1;
+        tokio::time::sleep(AGAIN).await;
     }
 }
 

@@ -11,6 +11,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -26,8 +27,12 @@ use crate::api::calls::{Fault, FaultKind};
 use crate::call::outside::{Heard, Page, Then};
 use crate::secret::Secret;
 use crate::service::{ApiPeer, Right};
+use crate::time::monotonic;
 
 const FORM: &str = "connect";
+
+/// How long the end of a call is waited for.
+const LIMIT: Duration = Duration::from_secs(1);
 
 /// The longest event: contact attributes may be 32 KB.
 const MAX_BYTES: usize = 64 * 1024;
@@ -43,15 +48,13 @@ struct Event {
 #[serde(rename_all = "PascalCase")]
 struct Details {
     contact_data: ContactData,
-    #[serde(default)]
-    parameters: Parameters,
+    parameters: Option<Parameters>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct ContactData {
-    #[serde(default)]
-    contact_id: String,
+    contact_id: Option<String>,
     customer_endpoint: Option<Endpoint>,
     system_endpoint: Option<Endpoint>,
     language_code: Option<String>,
@@ -60,7 +63,7 @@ struct ContactData {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Endpoint {
-    address: String,
+    address: Option<String>,
 }
 
 /// What the contact flow passes on.
@@ -68,8 +71,7 @@ struct Endpoint {
 struct Parameters {
     session: Option<Secret>,
     page: Option<String>,
-    #[serde(default)]
-    event: String,
+    event: Option<String>,
     keys: Option<Secret>,
 }
 
@@ -84,26 +86,43 @@ async fn invoke(
     headers: HeaderMap,
     request: Request,
 ) -> Response {
-    let entry = door.log.begin("IvrPage", FORM, &peer);
+    let read = read(request).await;
+    let session = |details: &Details| details.parameters.as_ref()?.session.clone();
+    let session = read
+        .as_ref()
+        .ok()
+        .and_then(session)
+        .filter(|session| !session.is_empty());
+    let call = if session.is_some() { "IvrPage" } else { "IvrBegin" };
+    let entry = door.log.begin(call, FORM, &peer);
     let answer = async {
         let Details {
             contact_data,
             parameters,
-        } = read(request).await?;
-        let session = parameters.session.filter(|session| !session.is_empty());
+        } = read?;
+        let parameters = parameters.unwrap_or_default();
         let turned = match session {
             Some(token) => {
                 let page = number(parameters.page.as_deref())?;
-                let heard = heard(&parameters.event, parameters.keys.as_ref())?;
+                let heard = heard(
+                    parameters.event.as_deref().unwrap_or_default(),
+                    parameters.keys.as_ref(),
+                )?;
                 door.turn(peer, &entry, token, page, heard).await?
             }
             None => {
                 let start = Start {
                     platform: FORM,
                     dialplan: &dialplan,
-                    call_id: &contact_data.contact_id,
-                    caller: contact_data.customer_endpoint.as_ref().map(|it| it.address.as_str()),
-                    called: contact_data.system_endpoint.as_ref().map(|it| it.address.as_str()),
+                    call_id: contact_data.contact_id.as_deref().unwrap_or_default(),
+                    caller: contact_data
+                        .customer_endpoint
+                        .as_ref()
+                        .and_then(|it| it.address.as_deref()),
+                    called: contact_data
+                        .system_endpoint
+                        .as_ref()
+                        .and_then(|it| it.address.as_deref()),
                     language: contact_data.language_code.as_deref(),
                 };
                 door.begin(peer.clone(), &entry, basic(&headers), start).await?
@@ -111,7 +130,10 @@ async fn invoke(
         };
         if !turned.session.may(Right::ReadPassword) {
             let visit = turned.session.visit.id();
-            let _ = door.desk.turn(visit, turned.page.number, Heard::HungUp).await;
+            let _ = door
+                .desk
+                .turn(visit, (turned.page.number, Heard::HungUp), monotonic() + LIMIT)
+                .await;
             return Err(Fault::with(
                 FaultKind::NotAllowed,
                 "Connect speaks for itself: `passline api user allow NAME read-password`, or lead calls here by SIP",
@@ -207,7 +229,7 @@ fn answer<'a>(page: &Page, session: &'a str) -> BTreeMap<&'static str, Cow<'a, s
     ]);
     if let Then::Collect(awaited) = page.then {
         let finish = awaited.finish_on_key.map(|key| key.as_char().to_string());
-        let seconds = |time: std::time::Duration| time.as_secs_f32().ceil().max(1.0).to_string();
+        let seconds = |time: Duration| time.as_secs_f32().ceil().max(1.0).to_string();
         answer.extend([
             ("mostKeys", awaited.most.to_string().into()),
             ("finishOnKey", finish.unwrap_or_default().into()),

@@ -33,6 +33,12 @@ const PAGE: &str = "passline_page";
 const THEN: &str = "passline_then";
 const KEYS: &str = "passline_keys";
 
+/// An expression that no key fits.
+const NEVER: &str = "~^X$";
+
+/// So many keys of an entry are waited for at the most.
+const MOST_WAITED: usize = 10;
+
 pub(super) fn routes() -> Router<Door> {
     Router::new().route("/ivr/freeswitch/{dialplan}", post(request))
 }
@@ -45,9 +51,13 @@ async fn request(
     request: Request,
 ) -> Response {
     let uri = request.uri().clone();
-    let entry = door.log.begin("IvrPage", FORM, &peer);
+    let read = Form::read(request).await;
+    let has_begun = read.as_ref().is_ok_and(|(body, _)| body.get(SESSION).is_some());
+    let entry = door
+        .log
+        .begin(if has_begun { "IvrPage" } else { "IvrBegin" }, FORM, &peer);
     let answer = async {
-        let (body, query) = Form::read(request).await?;
+        let (body, query) = read?;
         let field = |name| body.get(name).filter(|value| !value.is_empty());
         let turned = match field(SESSION) {
             Some(token) if body.get("exiting") == Some("true") => {
@@ -119,8 +129,11 @@ fn write(page: &Page, session: &str, base: &str) -> Markup {
     out.text(THEN, &[], then);
     out.close();
     out.open("work", &[]);
-    let collects = matches!(page.then, Then::Collect(_));
-    for line in page.lines.iter().filter(|line| !(collects && line.barge_in)) {
+    let before = match page.then {
+        Then::Collect(_) => page.parts().0,
+        Then::ComeBack | Then::HangUp => &page.lines,
+    };
+    for line in before {
         out.empty("playback", &[("file", &format!("{base}{}", path_of(&line.sound)))]);
     }
     match page.then {
@@ -132,10 +145,10 @@ fn write(page: &Page, session: &str, base: &str) -> Markup {
 }
 
 fn collect(out: &mut Markup, page: &Page, awaited: &Awaited, base: &str) {
-    let (first, between) = (
-        awaited.first.as_millis().to_string(),
-        awaited.between.as_millis().to_string(),
-    );
+    // The wait for the first key is that for the whole entry there: keys do not make it longer.
+    let keys = u32::try_from(awaited.most.min(MOST_WAITED)).unwrap_or(1);
+    let first = awaited.first + awaited.between * keys.saturating_sub(1);
+    let (first, between) = (first.as_millis().to_string(), awaited.between.as_millis().to_string());
     let finish = awaited.finish_on_key.map(|key| key.as_char().to_string());
     let file = page.question.as_ref().map(|sound| format!("{base}{}", path_of(sound)));
     // The names are those of the wrong times: `digit-timeout` is the pause between keys, `input-timeout` the wait for the
@@ -155,6 +168,11 @@ fn collect(out: &mut Markup, page: &Page, awaited: &Awaited, base: &str) {
     out.open(if file.is_some() { "playback" } else { "pause" }, &attributes);
     let strip: Vec<(&str, &str)> = finish.iter().map(|finish| ("strip", finish.as_str())).collect();
     out.text("bind", &strip, &pattern(awaited));
+    if awaited.most > 1 {
+        // An expression that is the only one ends the entry with the first key that fits it (`switch_ivr_dmachine_check_match`);
+        // beside another one it waits for the finish key or the pause.
+        out.text("bind", &[], NEVER);
+    }
     out.close();
 }
 

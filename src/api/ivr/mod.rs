@@ -27,6 +27,7 @@ pub mod twilio;
 pub mod voicexml;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Path, State};
@@ -47,6 +48,10 @@ use crate::digit::Digits;
 use crate::secret::Secret;
 use crate::service::{ApiPeer, ApiSession, SignIn, SignedIn};
 use crate::speech::Privacy;
+use crate::time::monotonic;
+
+/// How long a place among the calls must still be good for.
+const A_MOMENT: Duration = Duration::from_millis(300);
 
 /// Where all of it is.
 pub const PREFIX: &str = "/ivr/";
@@ -125,7 +130,7 @@ impl Door {
     ) -> Result<Turned, Fault> {
         let Proof { user, password } = proof.ok_or(Fault::new(FaultKind::SignInRefused))?;
         let who = self.calls.who(peer, None, Arc::clone(&entry.client));
-        let caller = start.caller.map(str::to_owned);
+        let caller = start.caller.map(|caller| number_of(caller).to_owned());
         let language = start.language.and_then(|tag| tag.parse().ok());
         let Who {
             peer, client, until, ..
@@ -151,15 +156,16 @@ impl Door {
         let language = session.language.as_ref().and_then(|tag| tag.as_str().parse().ok());
         let new = NewCall {
             visit: session.visit.clone(),
+            token: &session.token,
             client: &session.client,
             platform: start.platform,
             dialplan: start.dialplan,
             call_id: start.call_id,
-            caller: start.caller,
-            called: start.called,
+            caller: start.caller.map(number_of),
+            called: start.called.map(number_of),
             language: language.as_ref(),
         };
-        match self.desk.begin(new).await {
+        match self.desk.begin(new, until).await {
             Ok(page) => Ok(Turned { page, session }),
             Err(not_taken) => {
                 let visit = session.visit.clone();
@@ -181,9 +187,17 @@ impl Door {
     ) -> Result<Turned, Fault> {
         let who = self.calls.who(peer, Some(token), Arc::clone(&entry.client));
         let until = who.until;
-        let resume = async move |calls: Calls| calls.session(&who).await;
-        let session = Box::new(self.calls.run("IvrPage", Place::Call, until, resume).await?);
-        let page = self.desk.turn(session.visit.id(), number, heard).await.map_err(fault)?;
+        let session = loop {
+            let who = who.clone();
+            let resume = async move |calls: Calls| calls.session(&who).await;
+            match self.calls.run("IvrPage", Place::Call, until, resume).await {
+                // Few IVRs ask again, and a caller waits.
+                Err(fault) if fault.kind == FaultKind::Busy && monotonic() + A_MOMENT < until => {}
+                session => break Box::new(session?),
+            }
+        };
+        let turned = self.desk.turn(session.visit.id(), (number, heard), until).await;
+        let page = turned.map_err(fault)?;
         Ok(Turned { page, session })
     }
 
@@ -215,6 +229,7 @@ fn fault(not_taken: NotTaken) -> Fault {
         NotTaken::NoDialplan => FaultKind::InvalidRequest,
         NotTaken::NoPrompts => FaultKind::Internal,
         NotTaken::NoCall => FaultKind::NoSession,
+        NotTaken::Late => FaultKind::Unfinished,
     };
     Fault::with(kind, not_taken.to_string())
 }
@@ -232,6 +247,15 @@ fn basic(headers: &HeaderMap) -> Option<Proof> {
         user: user.to_owned(),
         password: Some(password).filter(|password| !password.is_empty()),
     })
+}
+
+/// A number as platforms tell it, by itself or as a URI: lockouts of callers count by it.
+fn number_of(told: &str) -> &str {
+    let rest = ["sips:", "sip:", "tel:"]
+        .iter()
+        .find_map(|scheme| told.strip_prefix(scheme));
+    let rest = rest.unwrap_or(told);
+    rest.split(['@', ';']).next().unwrap_or(rest)
 }
 
 /// Keys as platforms write them, some with spaces between.

@@ -2,13 +2,12 @@
 //!
 //! ```text
 //! POST /ivr/twilio/<flow>                  HTTP Basic, an API user   ──▶ TwiML 1
-//! POST /ivr/twilio/<flow>?session=&page=   Digits                    ──▶ TwiML 2 ...
+//! POST /ivr/twilio/<flow>?call=&page=      Digits                    ──▶ TwiML 2 ...
 //! POST /ivr/twilio/<flow>                  CallStatus=completed      ──▶ nothing: the call is over
 //! ```
 //!
 //! Every request must be signed (`X-Twilio-Signature`, <https://www.twilio.com/docs/usage/security>) with the auth token of
-//! the account: Twilio has no networks of its own that could be allowed. So the session in the addresses of the pages is
-//! worth nothing to whoever reads them in a log over there.
+//! the account. The addresses of pages name the call and no session: whoever reads them over there, in a log, has nothing.
 
 use std::time::Duration;
 
@@ -51,7 +50,7 @@ async fn webhook(
     request: Request,
 ) -> Response {
     let uri = request.uri().clone();
-    let is_turn = uri.query().is_some_and(|query| query.contains("session="));
+    let is_turn = uri.query().is_some_and(|query| query.contains("call="));
     let entry = door
         .log
         .begin(if is_turn { "IvrPage" } else { "IvrBegin" }, FORM, &peer);
@@ -78,8 +77,10 @@ async fn webhook(
             door.desk.hang_up(FORM, call_id).await;
             return Ok(StatusCode::NO_CONTENT.into_response());
         }
-        let turned = match query.get("session") {
-            Some(token) => {
+        let turned = match query.get("call") {
+            Some(call) => {
+                let token = call.parse().ok().and_then(|visit| door.desk.token(FORM, visit));
+                let token = token.ok_or(Fault::new(FaultKind::NoSession))?;
                 let heard = match (query.get("played"), keys(body.get("Digits").unwrap_or_default())) {
                     (Some(_), _) => Heard::Played,
                     (None, Some(keys)) if !keys.is_empty() => Heard::Keys(keys),
@@ -88,7 +89,7 @@ async fn webhook(
                     (None, Some(_)) => Heard::Silence,
                     (None, None) => Heard::NoMatch,
                 };
-                let (token, page) = (Secret::new(token.to_owned()), number(query.get("page"))?);
+                let page = number(query.get("page"))?;
                 door.turn(peer, &entry, token, page, heard).await?
             }
             None => {
@@ -143,13 +144,13 @@ fn is_signed(token: &Secret, signature: &str, (base, path): (&str, &str), body: 
 }
 
 fn document(turned: &Turned, prefix: &str, dialplan: &str) -> Response {
-    write(&turned.page, turned.session.token.expose(), prefix, dialplan).answer("application/xml")
+    write(&turned.page, &turned.session.visit.id().to_string(), prefix, dialplan).answer("application/xml")
 }
 
 /// The TwiML of a page; `prefix` stands before the addresses in it.
-fn write(page: &Page, session: &str, prefix: &str, dialplan: &str) -> Markup {
+fn write(page: &Page, call: &str, prefix: &str, dialplan: &str) -> Markup {
     let next = Zeroizing::new(format!(
-        "{prefix}/ivr/twilio/{dialplan}?session={session}&page={}",
+        "{prefix}/ivr/twilio/{dialplan}?call={call}&page={}",
         page.number
     ));
     let mut out = Markup::new();
@@ -157,12 +158,7 @@ fn write(page: &Page, session: &str, prefix: &str, dialplan: &str) -> Markup {
     match page.then {
         Then::Collect(awaited) => {
             // What must be heard to its end stands before, where keys are not taken.
-            let first = page
-                .lines
-                .iter()
-                .rposition(|line| !line.barge_in)
-                .map_or(0, |last| last + 1);
-            let (before, question) = page.lines.split_at(first);
+            let (before, question) = page.parts();
             plays(&mut out, prefix, before);
             let finish = awaited.finish_on_key.map(|key| key.as_char().to_string());
             out.open(

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! GET  /ivr/voicexml/<flow>   HTTP Basic, an API user       ──▶ page 1
-//! POST /ivr/voicexml          session, page, event, keys    ──▶ the next page
+//! POST /ivr/voicexml          passline_session, page, event, keys    ──▶ the next page
 //! ```
 //!
 //! A page is one form: what is said, and one field for keys or none. Its grammar takes any keys up to the number that ends
@@ -31,6 +31,8 @@ use crate::service::ApiPeer;
 
 const FORM: &str = "voicexml";
 const NEXT: &str = "/ivr/voicexml";
+/// The variable and the field of the session: `session` alone is a scope of the browser.
+const SESSION: &str = "passline_session";
 const MEDIA_TYPE: &str = "application/voicexml+xml";
 
 /// How long a page or a sound may be fetched. A page is here in two seconds; the rest is the network.
@@ -71,7 +73,7 @@ async fn turn(State(door): State<Door>, Extension(peer): Extension<ApiPeer>, req
     let entry = door.log.begin("IvrPage", FORM, &peer);
     let answer = async {
         let (body, _) = Form::read(request).await?;
-        let token = body.get("session").ok_or(Fault::new(FaultKind::NoSession))?;
+        let token = body.get(SESSION).ok_or(Fault::new(FaultKind::NoSession))?;
         let token = Secret::new(token.to_owned());
         let number = number(body.get("page"))?;
         let heard = heard(&body)?;
@@ -113,29 +115,28 @@ fn write(page: &Page, session: &str, prefix: &str) -> Markup {
     out.open("vxml", &attributes);
     property(&mut out, "inputmodes", "dtmf");
     property(&mut out, "fetchtimeout", FETCH_TIMEOUT);
-    variable(&mut out, "session", &format!("'{session}'"));
+    variable(&mut out, SESSION, &format!("'{session}'"));
     variable(&mut out, "page", &page.number.to_string());
     variable(&mut out, "event", "'played'");
     variable(&mut out, "keys", "''");
     out.open("catch", &[("event", "connection.disconnect")]);
     told(&mut out, prefix, "'hangup'");
     out.close();
-    // Whatever goes wrong out there: no browser asks the same again and again.
+    // Busy, or a connection that broke: once more, since nothing is taken twice.
+    out.open("catch", &[("event", "error.badfetch"), ("count", "1")]);
+    submit(&mut out, prefix);
+    out.close();
+    // Whatever else goes wrong out there: no browser asks the same again and again.
     out.open("catch", &[("event", "error")]);
     out.empty("exit", &[]);
     out.close();
     out.open("form", &[]);
     match page.then {
         Then::Collect(awaited) => field(&mut out, prefix, &page.lines, &awaited),
-        Then::ComeBack => {
-            out.open("block", &[]);
-            prompts(&mut out, prefix, &page.lines);
-            submit(&mut out, prefix);
-            out.close();
-        }
+        Then::ComeBack => pause(&mut out, prefix, &page.lines),
         Then::HangUp => {
             out.open("block", &[]);
-            prompts(&mut out, prefix, &page.lines);
+            prompts(&mut out, prefix, &page.lines, None);
             out.empty("disconnect", &[]);
             out.close();
         }
@@ -143,34 +144,30 @@ fn write(page: &Page, session: &str, prefix: &str) -> Markup {
     out
 }
 
+/// Plays, and comes back at once. It is a field, because what a block says is not played before the next question.
+fn pause(out: &mut Markup, prefix: &str, lines: &[Line]) {
+    out.open("field", &[("name", "entry")]);
+    property(out, "timeout", "10ms");
+    grammar(out, 1, None);
+    prompts(out, prefix, lines, Some(false));
+    for event in ["noinput", "nomatch", "filled"] {
+        out.open(event, &[]);
+        told(out, prefix, "'played'");
+        out.close();
+    }
+    out.close();
+}
+
 fn field(out: &mut Markup, prefix: &str, lines: &[Line], awaited: &Awaited) {
-    let (most, first) = (awaited.most.to_string(), milliseconds(awaited.first));
+    let first = milliseconds(awaited.first);
     out.open("field", &[("name", "entry")]);
     let finish = awaited.finish_on_key.map(|key| key.as_char().to_string());
     property(out, "termchar", finish.as_deref().unwrap_or(""));
     property(out, "timeout", &first);
     property(out, "interdigittimeout", &milliseconds(awaited.between));
     property(out, "termtimeout", "0s");
-    out.open(
-        "grammar",
-        &[
-            ("mode", "dtmf"),
-            ("version", "1.0"),
-            ("root", "keys"),
-            ("type", "application/srgs+xml"),
-        ],
-    );
-    out.open("rule", &[("id", "keys"), ("scope", "public")]);
-    out.open("item", &[("repeat", &format!("1-{most}"))]);
-    out.open("one-of", &[]);
-    for key in Digit::ALL.into_iter().filter(|key| Some(*key) != awaited.finish_on_key) {
-        out.text("item", &[], &key.as_char().to_string());
-    }
-    out.close();
-    out.close();
-    out.close();
-    out.close();
-    prompts(out, prefix, lines);
+    grammar(out, awaited.most, awaited.finish_on_key);
+    prompts(out, prefix, lines, None);
     for (event, name) in [("noinput", "'silence'"), ("nomatch", "'nomatch'")] {
         out.open(event, &[]);
         told(out, prefix, name);
@@ -183,10 +180,34 @@ fn field(out: &mut Markup, prefix: &str, lines: &[Line], awaited: &Awaited) {
     out.close();
 }
 
+/// Takes up to so many keys, whichever they are.
+fn grammar(out: &mut Markup, most: usize, finish: Option<Digit>) {
+    out.open(
+        "grammar",
+        &[
+            ("mode", "dtmf"),
+            ("version", "1.0"),
+            ("root", "keys"),
+            ("type", "application/srgs+xml"),
+        ],
+    );
+    out.open("rule", &[("id", "keys"), ("scope", "public")]);
+    out.open("item", &[("repeat", &format!("1-{most}"))]);
+    out.open("one-of", &[]);
+    for key in Digit::ALL.into_iter().filter(|key| Some(*key) != finish) {
+        out.text("item", &[], &key.as_char().to_string());
+    }
+    out.close();
+    out.close();
+    out.close();
+    out.close();
+}
+
 /// Lines that a key silences and others are prompts of their own.
-fn prompts(out: &mut Markup, prefix: &str, lines: &[Line]) {
-    for lines in lines.chunk_by(|a, b| a.barge_in == b.barge_in) {
-        let barge_in = lines.first().is_some_and(|line| line.barge_in);
+fn prompts(out: &mut Markup, prefix: &str, lines: &[Line], all_barge_in: Option<bool>) {
+    let barges_in = |line: &Line| all_barge_in.unwrap_or(line.barge_in);
+    for lines in lines.chunk_by(|a, b| barges_in(a) == barges_in(b)) {
+        let barge_in = lines.first().is_some_and(barges_in);
         out.open("prompt", &[("bargein", if barge_in { "true" } else { "false" })]);
         for line in lines {
             let path = format!("{prefix}{}", path_of(&line.sound));
@@ -215,7 +236,7 @@ fn submit(out: &mut Markup, prefix: &str) {
         &[
             ("next", &format!("{prefix}{NEXT}")),
             ("method", "post"),
-            ("namelist", "session page event keys"),
+            ("namelist", "passline_session page event keys"),
         ],
     );
 }

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::RngExt as _;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
@@ -21,13 +21,16 @@ use crate::call::switchboard::end_visit;
 use crate::call::voice::{Labels, Voice};
 use crate::dialplan::{Flow, Library};
 use crate::identity::ids::{CallId, SessionId};
-use crate::secret::masked;
+use crate::secret::{Secret, masked};
 use crate::service::{CallEnd, CallStart, Services, Visit};
 use crate::speech::{Language, Speech, Utterance};
 use crate::time::{Clock, monotonic};
 
-/// How long an IVR waits for its page at the longest. The task of a call answers sooner, whatever it waits for.
-const LIMIT: Duration = Duration::from_millis(1_900);
+/// How long before its time an answer is made.
+const MARGIN: Duration = Duration::from_millis(150);
+
+/// How long a caller who has hung up is waited for.
+const LIMIT: Duration = Duration::from_secs(2);
 
 /// What every call needs; shared with the telephone.
 #[derive(Clone)]
@@ -75,6 +78,7 @@ struct Carried {
     platform: &'static str,
     /// How the platform calls it.
     call_id: Arc<str>,
+    token: Secret,
 }
 
 /// A call that an outside IVR has.
@@ -82,6 +86,8 @@ struct Carried {
 pub struct NewCall<'a> {
     /// The visit of its caller.
     pub visit: Visit,
+    /// Proves that a request belongs to it.
+    pub token: &'a Secret,
     /// Who carries it: the name of an API user.
     pub client: &'a str,
     /// How: `voicexml`, `twilio`, ...
@@ -116,6 +122,9 @@ pub enum NotTaken {
     /// There is no such call here, or it is over.
     #[error("there is no such call")]
     NoCall,
+    /// There was no time for it; whoever asks again gets it.
+    #[error("the page is not ready yet")]
+    Late,
 }
 
 impl From<registry::Refused> for NotTaken {
@@ -139,11 +148,11 @@ impl Desk {
         }))
     }
 
-    /// Begins a call; its first page.
+    /// Begins a call; its first page, in time.
     ///
     /// # Errors
     /// [`NotTaken`].
-    pub async fn begin(&self, new: NewCall<'_>) -> Result<Arc<Page>, NotTaken> {
+    pub async fn begin(&self, new: NewCall<'_>, until: Instant) -> Result<Arc<Page>, NotTaken> {
         let settings = &self.0.settings;
         let trunk = format!("api:{}", new.client);
         let entry = settings.registry.admit(registry::NewCall {
@@ -188,6 +197,7 @@ impl Desk {
             turns,
             platform: new.platform,
             call_id: new.call_id.into(),
+            token: new.token.clone(),
         };
         self.calls().insert(visit, carried);
         let place = Place {
@@ -198,40 +208,67 @@ impl Desk {
             .clone()
             .carry(id, start, (flow, Arc::new(voice)), new.visit, entry, (receiver, place));
         self.0.runtime.spawn(call.instrument(span));
-        self.turn(visit, 0, Heard::Played).await
+        let first = self.turn(visit, (0, Heard::Played), until).await;
+        if first.is_err() {
+            // Nobody knows of it.
+            self.send_hang_up(visit).await;
+        }
+        first
     }
 
-    /// What was heard of a page; the page after it.
+    /// What was heard of the page of this number; the page after it, in time.
     ///
     /// # Errors
-    /// [`NotTaken::NoCall`].
-    pub async fn turn(&self, visit: SessionId, number: u32, heard: Heard) -> Result<Arc<Page>, NotTaken> {
+    /// [`NotTaken::NoCall`], [`NotTaken::Late`].
+    pub async fn turn(
+        &self,
+        visit: SessionId,
+        (number, heard): (u32, Heard),
+        until: Instant,
+    ) -> Result<Arc<Page>, NotTaken> {
         let turns = self.calls().get(&visit).map(|carried| carried.turns.clone());
         let turns = turns.ok_or(NotTaken::NoCall)?;
         let (answer, page) = oneshot::channel();
         let asked = async {
-            let turn = Turn { number, heard, answer };
+            let turn = Turn {
+                number,
+                heard,
+                until: until.checked_sub(MARGIN).unwrap_or(until),
+                answer,
+            };
             turns.send(turn).await.map_err(|_| NotTaken::NoCall)?;
             page.await.map_err(|_| NotTaken::NoCall)
         };
-        timeout(LIMIT, asked).await.unwrap_or(Err(NotTaken::NoCall))
+        timeout_at(until.into(), asked).await.unwrap_or(Err(NotTaken::Late))
+    }
+
+    /// The session of a call that a platform names by its visit alone; for requests that the platform has signed.
+    #[must_use]
+    pub fn token(&self, platform: &str, visit: SessionId) -> Option<Secret> {
+        let calls = self.calls();
+        let carried = calls.get(&visit).filter(|carried| carried.platform == platform)?;
+        Some(carried.token.clone())
     }
 
     /// The caller is gone, as a platform says that names the call in its own way.
     pub async fn hang_up(&self, platform: &str, call_id: &str) {
-        let ours = |carried: &&Carried| carried.platform == platform && &*carried.call_id == call_id;
-        let turns = self.calls().values().find(ours).map(|carried| carried.turns.clone());
-        if let Some(turns) = turns {
-            let (answer, page) = oneshot::channel();
-            let turn = Turn {
-                number: 0,
-                heard: Heard::HungUp,
-                answer,
-            };
-            if timeout(LIMIT, turns.send(turn)).await.is_ok() {
-                let _ = timeout(LIMIT, page).await;
+        let ours = |carried: &Carried| carried.platform == platform && &*carried.call_id == call_id;
+        let visits: Vec<SessionId> = match call_id {
+            "" => Vec::new(),
+            _ => {
+                let calls = self.calls();
+                let ours = calls.iter().filter(|(_, carried)| ours(carried));
+                ours.map(|(visit, _)| *visit).collect()
             }
+        };
+        for visit in visits {
+            self.send_hang_up(visit).await;
         }
+    }
+
+    async fn send_hang_up(&self, visit: SessionId) {
+        // Who is gone already needs no telling.
+        let _ = self.turn(visit, (0, Heard::HungUp), monotonic() + LIMIT).await;
     }
 
     /// Something that a page of a call in progress plays.
@@ -262,7 +299,7 @@ impl Desk {
         tracing::info!(caller = %masked(start.caller.as_deref().unwrap_or_default()), dialplan, "call");
         settings.records.began(id, start).await;
         let conversation = Conversation::in_visit(visit, Arc::clone(&voice), settings.readback);
-        let mut talk = Talk::new(Parts {
+        let talk = Talk::new(Parts {
             flow,
             conversation,
             voice,
@@ -270,13 +307,13 @@ impl Desk {
             turns,
             kept: Kept {
                 shared: Arc::clone(&self.0.kept),
-                this_page: Vec::new(),
-                last_page: Vec::new(),
+                recent: Vec::new(),
+                past: Vec::new(),
             },
             idle: settings.services.session_limits().idle,
             metrics: settings.metrics.clone(),
         });
-        let left = talk.run().await;
+        let (left, afterglow) = talk.run().await;
         drop(place);
         let length = monotonic().saturating_duration_since(began);
         settings.metrics.call_ended(&dialplan, left.reason, length);
@@ -294,7 +331,12 @@ impl Desk {
         }
         settings.records.ended(id, end).await;
         tracing::info!(reason = left.reason, step = %left.last_step, length_ms = length.as_millis(), "call over");
-        talk.linger(&settings.stop).await;
+        settings
+            .stop
+            .run_until_cancelled(tokio::time::sleep(afterglow.goodbye()))
+            .await;
+        drop(left.entry);
+        afterglow.pass(&settings.stop).await;
     }
 
     fn calls(&self) -> MutexGuard<'_, BTreeMap<SessionId, Carried>> {
@@ -314,12 +356,14 @@ impl Drop for Place {
     }
 }
 
-/// What the pages of one call play, beside recordings. What a page has played stays for one page more: an IVR may fetch it
-/// when it has gone on already.
+/// What the pages of one call play, beside recordings. It stays until the page after the next question was answered: an IVR may
+/// play, and fetch, what was on earlier pages only when it comes to a question.
 pub(super) struct Kept {
     shared: Arc<Mutex<BTreeMap<String, Utterance>>>,
-    this_page: Vec<String>,
-    last_page: Vec<String>,
+    /// Since the last question.
+    recent: Vec<String>,
+    /// Up to it.
+    past: Vec<String>,
 }
 
 impl Kept {
@@ -327,15 +371,17 @@ impl Kept {
     pub(super) fn keep(&mut self, utterance: &Utterance) -> Sound {
         let name: [u8; 24] = rand::rng().random();
         let name: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
-        self.this_page.push(name.clone());
+        self.recent.push(name.clone());
         lock(&self.shared).insert(name.clone(), utterance.clone());
         Sound::Kept(name)
     }
 
-    /// The next page is given away.
-    pub(super) fn turn_page(&mut self) {
-        let past = std::mem::replace(&mut self.last_page, std::mem::take(&mut self.this_page));
-        self.forget(&past);
+    /// Another page is about to be made, after a question or not.
+    pub(super) fn turn_page(&mut self, after_question: bool) {
+        if after_question {
+            let past = std::mem::replace(&mut self.past, std::mem::take(&mut self.recent));
+            self.forget(&past);
+        }
     }
 
     fn forget(&self, names: &[String]) {
@@ -348,8 +394,8 @@ impl Kept {
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        self.forget(&self.this_page);
-        self.forget(&self.last_page);
+        self.forget(&self.recent);
+        self.forget(&self.past);
     }
 }
 

@@ -26,8 +26,10 @@ pub(super) struct Dialogue<L> {
     now: Instant,
     /// What is spoken on the next page.
     spoken: Vec<Spoken<L>>,
-    /// The question that counts as being spoken.
-    question: Option<PlaybackId>,
+    /// The question that counts as being spoken, and whether a key silences it.
+    question: Option<(PlaybackId, bool)>,
+    /// What was said last, while something is worked on: it is not gathered twice.
+    comfort: Option<Arc<[PlayItem]>>,
     /// What the page that is out there collects.
     collects: Option<Awaited>,
     end: Option<End>,
@@ -55,6 +57,7 @@ impl<L> Dialogue<L> {
             now,
             spoken: Vec::new(),
             question: None,
+            comfort: None,
             collects: None,
             end: None,
         };
@@ -75,19 +78,24 @@ impl<L> Dialogue<L> {
                     barge_in,
                     ..
                 } => {
-                    self.spoken.extend(speak(&items).into_iter().map(|line| Spoken {
-                        playback,
-                        line,
-                        barge_in,
-                    }));
-                    self.question = Some(playback);
+                    let said = self.comfort.replace(Arc::clone(&items));
+                    let is_said_already = said.is_some_and(|said| Arc::ptr_eq(&said, &items));
+                    // "One moment please" once on a page, however long the last page was played.
+                    if !(is_said_already && self.has_spoken() && self.interpreter.awaited().is_none()) {
+                        self.spoken.extend(speak(&items).into_iter().map(|line| Spoken {
+                            playback,
+                            line,
+                            barge_in,
+                        }));
+                    }
+                    self.question = Some((playback, barge_in));
                     if self.interpreter.awaited().is_none() {
                         self.heard_question(self.now);
                     }
                 }
                 Output::StopPlaying => {
                     // Keys that came together have overtaken a question: nobody needs to hear it.
-                    if let Some(overtaken) = self.question.take() {
+                    if let Some((overtaken, _)) = self.question.take() {
                         self.spoken.retain(|spoken| spoken.playback != overtaken);
                     }
                 }
@@ -143,7 +151,11 @@ impl<L> Dialogue<L> {
             _ => collects.first,
         };
         let before = now.checked_sub(silence).unwrap_or(now);
-        self.heard_question(before);
+        // Keys silence it themselves, so that one which was pressed out of habit has it said again.
+        let is_silenced = matches!(heard, Heard::NoMatch) || matches!(heard, Heard::Keys(keys) if !keys.is_empty());
+        if !(is_silenced && self.question.is_some_and(|(_, barge_in)| barge_in)) {
+            self.heard_question(before);
+        }
         match heard {
             Heard::Keys(keys) if !keys.is_empty() => {
                 for key in keys.expose() {
@@ -188,7 +200,7 @@ impl<L> Dialogue<L> {
     }
 
     fn heard_question(&mut self, at: Instant) {
-        if let Some(playback) = self.question.take() {
+        if let Some((playback, _)) = self.question.take() {
             self.tell(at, Input::PlaybackFinished(playback));
         }
     }

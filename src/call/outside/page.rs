@@ -13,10 +13,23 @@ pub struct Page {
     pub number: u32,
     /// What to play.
     pub lines: Vec<Line>,
-    /// The lines that a key silences as one sound, if there are any: for an IVR that plays one thing while it collects.
+    /// The second of [`Self::parts`] as one sound, if there is any: for an IVR that plays one thing while it collects.
     pub question: Option<Sound>,
     /// What to do after it.
     pub then: Then,
+}
+
+impl Page {
+    /// The lines to the last one that is heard to its end, and those after it, which a key silences.
+    #[must_use]
+    pub fn parts(&self) -> (&[Line], &[Line]) {
+        parts(&self.lines)
+    }
+}
+
+pub(super) fn parts(lines: &[Line]) -> (&[Line], &[Line]) {
+    let first = lines.iter().rposition(|line| !line.barge_in).map_or(0, |last| last + 1);
+    lines.split_at(first)
 }
 
 /// Something to play.
@@ -58,7 +71,7 @@ pub enum Then {
 }
 
 /// What an outside IVR tells of a page.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Heard {
     /// Keys, without the one that ended them.
     Keys(Digits),

@@ -1,6 +1,6 @@
 //! The task of one call: it has the flow and the services between one page and the next, and ends when the call does.
 //!
-//! A page is given when the flow waits for the caller, or after [`PATIENCE`]: an IVR that waits longer would think that
+//! A page is given when the flow waits for the caller, or when its time is up: an IVR that waits longer would think that
 //! nobody is here. Then it comes back at once and waits on. If there is something to play already, it is played while
 //! something is worked on. An IVR that does not come back at all has lost its caller.
 
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::desk::Kept;
 use super::dialogue::{Dialogue, Spoken, Wanted};
-use super::page::{Heard, Line, Page, Sound, Then};
+use super::page::{Heard, Line, Page, Sound, Then, parts};
 use crate::call::operations::{Conversation, Known};
 use crate::call::registry::Entry;
 use crate::call::session::word_of;
@@ -20,9 +20,6 @@ use crate::call::voice::{ITEM_PAUSE, Said, Voice};
 use crate::call::work::Work;
 use crate::dialplan::{Flow, PromptId};
 use crate::time::monotonic;
-
-/// How long a page may be waited for. Outside IVRs wait two seconds at the least.
-const PATIENCE: Duration = Duration::from_millis(1_500);
 
 /// How long a page that has something to play waits for what may follow: most operations take less.
 const HASTE: Duration = Duration::from_millis(300);
@@ -33,6 +30,9 @@ const LINGER: Duration = Duration::from_secs(30);
 /// How long an IVR may take to fetch the goodbye of a house that is about to close.
 const DISMISSAL: Duration = Duration::from_secs(10);
 
+/// How long an IVR may take to fetch what the goodbye plays, before the API is closed.
+const LAST_FETCH: Duration = Duration::from_secs(3);
+
 /// Said when the house is about to close.
 const CLOSING: &str = "error.closing";
 
@@ -40,6 +40,8 @@ const CLOSING: &str = "error.closing";
 pub(super) struct Turn {
     pub(super) number: u32,
     pub(super) heard: Heard,
+    /// When the answer is due.
+    pub(super) until: Instant,
     pub(super) answer: oneshot::Sender<Arc<Page>>,
 }
 
@@ -49,7 +51,6 @@ pub(super) struct Talk {
     work: Work,
     voice: Arc<Voice>,
     known: Arc<Known>,
-    /// Until the call is over.
     entry: Entry,
     turns: mpsc::Receiver<Turn>,
     kept: Kept,
@@ -65,6 +66,7 @@ pub(super) struct Talk {
 struct Waiting {
     answer: oneshot::Sender<Arc<Page>>,
     since: Instant,
+    until: Instant,
 }
 
 /// What is left of a call.
@@ -72,6 +74,33 @@ pub(super) struct Left {
     pub(super) reason: &'static str,
     pub(super) last_step: String,
     pub(super) known: Arc<Known>,
+    /// Its place in the list, until it is recorded.
+    pub(super) entry: Entry,
+}
+
+/// What stays of a call that is over: the sounds of its last page.
+pub(super) struct Afterglow {
+    is_fetched: bool,
+    is_dismissed: bool,
+    _kept: Kept,
+}
+
+impl Afterglow {
+    /// Until they are fetched.
+    pub(super) async fn pass(self, stop: &CancellationToken) {
+        if self.is_fetched {
+            stop.run_until_cancelled(tokio::time::sleep(LINGER)).await;
+        }
+    }
+
+    /// How long the end of the program has to wait for the goodbye to be fetched.
+    pub(super) fn goodbye(&self) -> Duration {
+        if self.is_fetched && self.is_dismissed {
+            LAST_FETCH
+        } else {
+            Duration::ZERO
+        }
+    }
 }
 
 /// What a call is made of.
@@ -111,14 +140,14 @@ impl Talk {
         }
     }
 
-    /// Carries the call through its flow.
-    pub(super) async fn run(&mut self) -> Left {
+    /// Carries the call through its flow. When it is over, everything of it is gone but what its last page plays.
+    pub(super) async fn run(mut self) -> (Left, Afterglow) {
         let reason = loop {
             self.follow();
             if let Some(reason) = self.answer() {
                 break reason;
             }
-            let idle = self.seen + if self.is_dismissed { DISMISSAL } else { self.idle };
+            let idle = self.idle_at();
             let due = [Some(idle), self.patience(), self.dialogue.next_deadline()];
             let due = due.into_iter().flatten().min().unwrap_or(idle);
             tokio::select! {
@@ -140,26 +169,34 @@ impl Talk {
                 }
             }
         };
-        Left {
+        let left = Left {
             reason,
             last_step: self.dialogue.step().to_string(),
             known: Arc::clone(&self.known),
-        }
+            entry: self.entry,
+        };
+        let afterglow = Afterglow {
+            is_fetched: self.last.then == Then::HangUp && reason != "caller_hung_up",
+            is_dismissed: self.is_dismissed,
+            _kept: self.kept,
+        };
+        (left, afterglow)
     }
 
-    /// The call is over; what its last page plays is fetched after that.
-    pub(super) async fn linger(self, stop: &CancellationToken) {
-        let Self { last, kept, .. } = self;
-        if last.then == Then::HangUp {
-            stop.run_until_cancelled(tokio::time::sleep(LINGER)).await;
-        }
-        drop(kept);
+    /// When the IVR has lost its caller, if it is not heard of until then. While it plays it says nothing.
+    fn idle_at(&self) -> Instant {
+        let limit = if self.is_dismissed { DISMISSAL } else { self.idle };
+        let plays: Duration = self.last.lines.iter().map(|line| line.utterance.duration()).sum();
+        self.seen + limit + plays
     }
 
     /// Until when whoever waits for a page does so at the longest.
     fn patience(&self) -> Option<Instant> {
-        let patience = if self.dialogue.has_spoken() { HASTE } else { PATIENCE };
-        self.waiting.as_ref().map(|waiting| waiting.since + patience)
+        let waiting = self.waiting.as_ref()?;
+        Some(match self.dialogue.has_spoken() && !self.is_dismissed {
+            true => waiting.until.min(waiting.since + HASTE),
+            false => waiting.until,
+        })
     }
 
     /// Does what the flow wants, until it wants nothing.
@@ -200,6 +237,7 @@ impl Talk {
         self.waiting = Some(Waiting {
             answer: turn.answer,
             since: now,
+            until: turn.until,
         });
     }
 
@@ -211,7 +249,9 @@ impl Talk {
             return end;
         }
         let patience = self.patience()?;
-        if !self.dialogue.is_waiting() && !self.is_dismissed && monotonic() < patience {
+        // What is worked on when the house closes may still come to its end.
+        let is_working = !self.dialogue.is_waiting();
+        if is_working && monotonic() < patience {
             return None;
         }
         self.page();
@@ -224,6 +264,7 @@ impl Talk {
 
     /// Makes the next page, and gives it away.
     fn page(&mut self) {
+        self.kept.turn_page(matches!(self.last.then, Then::Collect(_)));
         let (spoken, then) = self.dialogue.page();
         let is_closing = self.is_dismissed && then != Then::HangUp;
         let closing = self.voice.recording(CLOSING).filter(|_| is_closing);
@@ -250,7 +291,6 @@ impl Talk {
             })
             .collect();
         let question = self.question(&lines);
-        self.kept.turn_page();
         self.last = Arc::new(Page {
             number: self.last.number + 1,
             lines,
@@ -263,12 +303,10 @@ impl Talk {
         }
     }
 
-    /// The lines that a key silences, as one sound.
+    /// The lines at the end that a key silences, as one sound.
     fn question(&mut self, lines: &[Line]) -> Option<Sound> {
-        let mut asked = lines.iter().filter(|line| line.barge_in);
-        let first = asked.next()?;
-        let mut rest = asked.peekable();
-        if rest.peek().is_none() {
+        let (first, rest) = parts(lines).1.split_first()?;
+        if rest.is_empty() {
             return Some(first.sound.clone());
         }
         let mut all = first.utterance.clone();

@@ -58,7 +58,7 @@ impl Walk {
     fn post(&mut self, fields: &str) {
         let form = Form::parse(fields.as_bytes());
         assert_eq!(
-            (form.get("session"), form.get("page")),
+            (form.get(SESSION), form.get("page")),
             (Some("TOKEN"), Some(&*self.pages_given()))
         );
         let heard = heard(&form).expect("understood");
@@ -158,7 +158,7 @@ fn a_page_that_waits_is_valid_and_comes_back_at_once() {
     assert_eq!(page.then, Then::ComeBack);
     walk.read(&page);
     let shown = walk.shown.as_ref().expect("a page");
-    assert_eq!(shown.come_back(), "session=TOKEN&page=2&event=played&keys=");
+    assert_eq!(shown.come_back(), "passline_session=TOKEN&page=2&event=played&keys=");
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("wait.vxml"), &walk.pages[1]).expect("written");
     validate(folder.path());

@@ -255,3 +255,34 @@ fn a_caller_who_hangs_up_ends_it_in_any_step() {
     assert!(call.dialogue.end().is_some());
     assert_eq!(call.page().1, Then::HangUp);
 }
+
+#[test]
+fn a_finish_key_out_of_habit_has_the_question_said_again() {
+    let mut call = Call::new();
+    call.page();
+    call.keys("1234");
+    call.outcome(Outcome::One);
+    assert_eq!(call.said(), "p.menu");
+    call.keys("#");
+    assert_eq!(call.said(), "p.menu", "not a wrong key, and not silence");
+    call.keys("9");
+    assert_eq!(call.said(), "p.bye");
+}
+
+#[test]
+fn a_word_of_comfort_is_on_a_page_once() {
+    let mut call = Call::new();
+    call.page();
+    call.now += Duration::from_secs(5);
+    call.keys("123");
+    for _ in 0..3 {
+        call.now = call.dialogue.next_deadline().expect("a deadline");
+        call.dialogue.expire(call.now);
+        call.follow();
+    }
+    assert_eq!(call.said(), "p.moment");
+    call.now = call.dialogue.next_deadline().expect("a deadline");
+    call.dialogue.expire(call.now);
+    call.follow();
+    assert_eq!(call.said(), "p.moment", "and on the next one again");
+}

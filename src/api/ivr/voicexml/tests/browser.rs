@@ -84,9 +84,17 @@ impl Shown {
         self.run(handler.expect("a handler"), None)
     }
 
-    /// What a page posts that asks nothing.
+    /// What a page posts that asks nothing: nobody has the time to key anything.
     pub(super) fn come_back(&self) -> String {
-        self.run(self.block().expect("a block"), None)
+        let field = self.field().expect("a field");
+        assert_eq!(property(field, "timeout"), Some("10ms"));
+        let prompts = field.children.iter().filter(|child| child.name == "prompt");
+        assert!(
+            prompts
+                .into_iter()
+                .all(|prompt| prompt.attribute(None, "bargein") == Some("false"))
+        );
+        self.run(child(field, "noinput").expect("a handler"), None)
     }
 
     pub(super) fn disconnects(&self) -> bool {
