@@ -2,10 +2,11 @@
 //! real program.
 
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use passline::integration::target::Verdict;
 use passline::speech::phrase::Character;
+use passline::time::monotonic;
 use serde_json::{Value, json};
 
 use crate::api::Outside;
@@ -75,7 +76,7 @@ fn a_voice_browser_resets_a_password_by_voicexml() {
     // Silence and a wrong key on the way.
     let told = call(&outside, "voicexml", "-,4711,2009,7,1,1,4,2");
     // The call is over with its last page, though the sounds of that stay for a while.
-    let ended = Instant::now();
+    let ended = monotonic();
     outside.server.wait_until_idle();
     assert!(ended.elapsed() < Duration::from_secs(5));
     assert_reset(&outside, &told);
