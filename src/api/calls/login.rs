@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::types::{CallerNumber, ClientName, Language, Password, SecretText};
-use super::{Call, Calls, Fault, FaultKind, Who};
+use super::{Call, Calls, Fault, FaultKind, Place, Who};
 use crate::service::{SignIn, SignedIn};
 
 /// The call.
@@ -49,6 +49,7 @@ impl Call for Login {
         Wrong names, passwords, certificates and networks are answered alike. After ten failures of a name from one address, \
         or thirty of an address, it must wait.";
     const IN_SESSION: bool = false;
+    const PLACE: Place = Place::SignIn;
     const FAULTS: &'static [FaultKind] = &[FaultKind::SignInRefused, FaultKind::TooManyTries];
     type Request = Request;
     type Response = Response;

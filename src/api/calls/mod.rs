@@ -57,6 +57,9 @@ pub struct Settings {
     pub turn: Duration,
     /// Calls that are carried out at once. 32: more would only queue for the database, and telephone calls with them.
     pub at_once: usize,
+    /// Calls that may wait for a slow hash or a target system, at once, apart from the rest: hashes are made one at a time, and who
+    /// waits for one must not take the place of a call that would be done in a millisecond.
+    pub slow_at_once: usize,
     /// Sign-ins that are carried out at once, apart from the rest: whoever tries passwords must not keep callers waiting.
     pub sign_ins_at_once: usize,
     /// Whether people who share their digits are told by name; otherwise by their place in the list.
@@ -73,6 +76,7 @@ impl Settings {
             limit: Duration::from_millis(1_900),
             turn: Duration::from_millis(400),
             at_once: 32,
+            slow_at_once: 32,
             sign_ins_at_once: 4,
             names: false,
             language,
@@ -91,6 +95,7 @@ struct Inner {
     settings: Settings,
     limiter: Limiter,
     permits: Semaphore,
+    slow_permits: Semaphore,
     sign_in_permits: Semaphore,
     tasks: TaskTracker,
     /// Where calls run, whoever asks for them.
@@ -129,6 +134,8 @@ pub trait Call: Send + Sized + 'static {
     const DESCRIPTION: &'static str;
     /// Whether it belongs to a session.
     const IN_SESSION: bool = true;
+    /// Among whom it waits for its turn.
+    const PLACE: Place = Place::Call;
     /// Faults of its own, beside [`COMMON_FAULTS`].
     const FAULTS: &'static [FaultKind];
     /// What it takes.
@@ -146,9 +153,11 @@ pub trait Call: Send + Sized + 'static {
 
 /// Among whom work waits for its turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub enum Place {
     /// The calls of sessions.
     Call,
+    /// Those of them that wait for a slow hash or a target system.
+    Slow,
     /// Sign-ins.
     SignIn,
 }
@@ -190,6 +199,7 @@ impl Calls {
             speech,
             labels,
             permits: Semaphore::new(settings.at_once),
+            slow_permits: Semaphore::new(settings.slow_at_once),
             sign_in_permits: Semaphore::new(settings.sign_ins_at_once),
             settings,
             limiter,
@@ -222,8 +232,7 @@ impl Calls {
     pub async fn carry_out<C: Call>(&self, who: Who, request: C::Request) -> Result<C::Response, Fault> {
         let until = who.until;
         let work = async move |calls: Self| C::run(&calls, who, request).await;
-        let place = if C::IN_SESSION { Place::Call } else { Place::SignIn };
-        self.run(C::NAME, place, until, work).await
+        self.run(C::NAME, C::PLACE, until, work).await
     }
 
     /// Runs work with the services where they run, when there is a place for it; answers in time.
@@ -244,6 +253,7 @@ impl Calls {
         let work = async move {
             let permits = match place {
                 Place::Call => &calls.0.permits,
+                Place::Slow => &calls.0.slow_permits,
                 Place::SignIn => &calls.0.sign_in_permits,
             };
             let Ok(Ok(_permit)) = timeout(calls.settings().turn, permits.acquire()).await else {

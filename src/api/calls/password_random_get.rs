@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use super::audio::encoded;
 use super::types::{Accounts, AudioFormat, Handle, IdempotencyKey, SecretText};
-use super::{Call, Calls, Fault, FaultKind, Who};
+use super::{Call, Calls, Fault, FaultKind, Place, Who};
 use crate::secret::Secret;
 use crate::service::{Proposal, Proposed, Right};
 use crate::speech::Speaker;
@@ -68,6 +68,7 @@ impl Call for PasswordRandomGet {
     const DESCRIPTION: &'static str = "Makes a random password that every chosen system takes, without characters that sound \
         alike. Call it again until one pleases, at most ten times in a session. It is set by UserPasswordSync only. The value as \
         text is given to API users with the right to read it; everybody gets what to say.";
+    const PLACE: Place = Place::Slow;
     const FAULTS: &'static [FaultKind] = &[
         FaultKind::NoSession,
         FaultKind::NotVerified,

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::types::{Accounts, IdempotencyKey, Job, Ticket};
-use super::{Call, Calls, Fault, FaultKind, Who};
+use super::{Call, Calls, Fault, FaultKind, Place, Who};
 use crate::service::UnlockOrder;
 
 /// The call.
@@ -28,6 +28,7 @@ impl Call for UserAccountsUnlock {
     const SUMMARY: &'static str = "Clears the locks of the caller's accounts";
     const DESCRIPTION: &'static str = "Clears the locks that failed sign-ins have set. Answers within two seconds: with what \
         came of it, or with a job that goes on; then ask with JobGet, or send the same request again.";
+    const PLACE: Place = Place::Slow;
     const FAULTS: &'static [FaultKind] = &[
         FaultKind::NoSession,
         FaultKind::NotVerified,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::types::{Handle, IdempotencyKey, Keys};
-use super::{Call, Calls, Fault, FaultKind, Who};
+use super::{Call, Calls, Fault, FaultKind, Place, Who};
 use crate::service::RoundEnded;
 
 /// The call.
@@ -60,6 +60,7 @@ impl Call for UserAnswersValidate {
     const SUMMARY: &'static str = "Judges the answers of a round";
     const DESCRIPTION: &'static str = "Judges all answers of a round together. Only after `passed` do the other calls give \
         anything, for ten minutes and in this session. Somebody who does not exist fails like somebody who was wrong.";
+    const PLACE: Place = Place::Slow;
     const FAULTS: &'static [FaultKind] = &[
         FaultKind::NoSession,
         FaultKind::OutOfOrder,

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::types::{Accounts, Handle, IdempotencyKey, Job, Password, Ticket};
-use super::{Call, Calls, Fault, FaultKind, Who};
+use super::{Call, Calls, Fault, FaultKind, Place, Who};
 use crate::integration::target::Expiry;
 use crate::service::{ApiSession, NewPassword, ResetOrder, Right};
 
@@ -36,6 +36,7 @@ impl Call for UserPasswordSync {
     const DESCRIPTION: &'static str = "Sets one password on every chosen account. Answers within two seconds: with what came of \
         it, or with a job that goes on, also when nobody asks; then ask with JobGet, or send the same request again. Each system \
         has an outcome of its own. Faults but `unfinished` and `internal` mean that nothing was changed.";
+    const PLACE: Place = Place::Slow;
     const FAULTS: &'static [FaultKind] = &[
         FaultKind::NoSession,
         FaultKind::NotVerified,
