@@ -349,6 +349,30 @@ fn an_outside_ivr_resets_a_password_from_the_digits_on() {
 }
 
 #[test]
+fn people_who_share_their_digits_come_in_pages() {
+    let outside = Outside::new(&Settings::default());
+    let client = outside.log_in();
+    // smith01 and poguh01, on the keys.
+    let digits = "7648401";
+    let all = client.call("UserIVRList", &json!({"digits": digits}));
+    assert_eq!(list(&all["users"]).len(), 2);
+    assert_eq!(all.get("nextPageToken"), None);
+    let first = client.call("UserIVRList", &json!({"digits": digits, "pageSize": 1}));
+    let rest = json!({"digits": digits, "pageSize": 1, "pageToken": first["nextPageToken"]});
+    let second = client.call("UserIVRList", &rest);
+    assert_eq!(second.get("nextPageToken"), None);
+    let pages = [&first["users"][0], &second["users"][0]];
+    assert_eq!(pages, [&all["users"][0], &all["users"][1]]);
+    // That of another list, in another session.
+    let other = outside.log_in();
+    other.call("UserIVRList", &json!({"digits": "4711"}));
+    let strange = json!({"digits": "4711", "pageToken": first["nextPageToken"]});
+    let problem = other.problem("UserIVRList", &strange);
+    assert_eq!(problem, (404, "unknown-handle".to_owned()));
+    outside.server.stop();
+}
+
+#[test]
 fn rights_beyond_the_calls_are_given_one_by_one() {
     let outside = Outside::new(&Settings::default());
     let rights = [
