@@ -92,7 +92,15 @@ fn scanners_find_nothing() {
             let finds = said.contains("| 1") && (*program != "svmap" || is_silent);
             assert!(!finds && !said.contains("Traceback"), "{program}: {said}");
         }
-        assert!(said[0].contains("found nothing") == is_silent, "{}", said[0]);
+        // The scanners take their ports one after the other; an answer for one that came too late is not found by anybody.
+        let is_as_meant = |said: &str| said.contains("found nothing") == is_silent;
+        let mut seen = said[0].clone();
+        for _ in 0..3 {
+            if !is_as_meant(&seen) {
+                seen = scan(&house, &server, "svmap", &[]);
+            }
+        }
+        assert!(is_as_meant(&seen), "{seen}");
         let sipsak = Command::new("timeout")
             .args(["2", "sipsak", "-s", &format!("sip:100@{}", server.udp)])
             .output();
