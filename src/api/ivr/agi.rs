@@ -10,8 +10,8 @@
 //!          ◀─ WAIT FOR DIGIT 4000 ────────────────────────────────────  the next key, and so on
 //! ```
 //!
-//! The password is asked for and no argument: Asterisk writes those to its log. FastAGI is in clear, keys and password too. So it is served on this machine alone; from others it comes through a tunnel
-//! (stunnel, SSH, WireGuard). Sounds are fetched by Asterisk over HTTPS (`res_http_media_cache`).
+//! The password is asked for and no argument: Asterisk writes those to its log. FastAGI is in clear, keys and password
+//! too. So it is served on this machine alone; from others it comes through a tunnel (stunnel, SSH, WireGuard). Sounds are fetched by Asterisk over HTTPS (`res_http_media_cache`).
 
 use std::io;
 use std::net::SocketAddr;

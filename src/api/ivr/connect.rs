@@ -22,7 +22,7 @@ use axum::routing::post;
 use serde::Deserialize;
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::{Door, Start, Turned, answered, basic, keys, number};
+use super::{Door, Start, Turned, answered, basic, heard, number};
 use crate::api::calls::{Fault, FaultKind};
 use crate::call::outside::{Heard, Page, Then};
 use crate::secret::Secret;
@@ -104,10 +104,7 @@ async fn invoke(
         let turned = match session {
             Some(token) => {
                 let page = number(parameters.page.as_deref())?;
-                let heard = heard(
-                    parameters.event.as_deref().unwrap_or_default(),
-                    parameters.keys.as_ref(),
-                )?;
+                let heard = told_in(&parameters)?;
                 door.turn(peer, &entry, token, page, heard).await?
             }
             None => {
@@ -167,26 +164,14 @@ async fn read(request: Request) -> Result<Details, Fault> {
     Ok(event.details)
 }
 
-fn heard(event: &str, keyed: Option<&Secret>) -> Result<Heard, Fault> {
-    Ok(match event {
-        "keys" => match keys(keyed.map(Secret::expose).unwrap_or_default()) {
-            // What Connect stores of an input that timed out.
-            None if keyed.is_some_and(|keyed| keyed.expose().eq_ignore_ascii_case("timeout")) => Heard::Silence,
-            None => Heard::NoMatch,
-            Some(keys) if keys.is_empty() => Heard::Silence,
-            Some(keys) => Heard::Keys(keys),
-        },
-        "silence" => Heard::Silence,
-        "nomatch" => Heard::NoMatch,
-        "played" | "" => Heard::Played,
-        "hangup" => Heard::HungUp,
-        _ => {
-            return Err(Fault::with(
-                FaultKind::InvalidRequest,
-                "`event` is keys, silence, nomatch, played or hangup",
-            ));
-        }
-    })
+fn told_in(parameters: &Parameters) -> Result<Heard, Fault> {
+    let keyed = parameters.keys.as_ref().map(Secret::expose).unwrap_or_default();
+    match parameters.event.as_deref().unwrap_or_default() {
+        "" => Ok(Heard::Played),
+        // What Connect stores of an input that timed out.
+        "keys" if keyed.eq_ignore_ascii_case("timeout") => Ok(Heard::Silence),
+        event => heard(event, keyed),
+    }
 }
 
 /// The answer to an event. What it says may be a password; what is given away is wiped by nobody.

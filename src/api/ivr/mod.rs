@@ -41,6 +41,7 @@ use zeroize::Zeroizing;
 
 use super::calls::audio::pcm_file;
 use super::calls::{Calls, Fault, FaultKind, Place, Who};
+use super::json;
 use super::log::{Entry, Log};
 use super::problem::Problem;
 use crate::call::outside::{Desk, Heard, Line, NewCall, NotTaken, Page, Sound};
@@ -264,6 +265,23 @@ fn keys(text: &str) -> Option<Digits> {
     Digits::parse(&bare)
 }
 
+/// What a platform tells in words of ours.
+fn heard(event: &str, keyed: &str) -> Result<Heard, Fault> {
+    Ok(match event {
+        "keys" => keys(keyed).map_or(Heard::NoMatch, Heard::Keys),
+        "silence" => Heard::Silence,
+        "nomatch" => Heard::NoMatch,
+        "played" => Heard::Played,
+        "hangup" => Heard::HungUp,
+        _ => {
+            return Err(Fault::with(
+                FaultKind::InvalidRequest,
+                "`event` is keys, silence, nomatch, played or hangup",
+            ));
+        }
+    })
+}
+
 /// The number of a page.
 fn number(text: Option<&str>) -> Result<u32, Fault> {
     text.and_then(|text| text.parse().ok())
@@ -288,23 +306,11 @@ fn text_of(line: &Line) -> &str {
 
 /// A fault as problem details; a platform that has not signed in is told how.
 fn refused(fault: &Fault) -> Response {
-    let status = StatusCode::from_u16(fault.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut problem = Problem::new(status, fault.kind.slug(), fault.kind.title());
-    if let Some(detail) = &fault.detail {
-        problem = problem.detail(detail.clone());
-    }
-    let mut response = problem.into_response();
-    if fault.kind == FaultKind::SignInRefused {
-        let challenge = HeaderValue::from_static("Basic realm=\"Passline\", charset=\"UTF-8\"");
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
-    }
-    if let Some(wait) = fault.retry_after {
-        let seconds = wait.as_secs().clamp(1, 86_400);
-        response
-            .headers_mut()
-            .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-    }
-    response
+    json::told(
+        fault,
+        FaultKind::SignInRefused,
+        "Basic realm=\"Passline\", charset=\"UTF-8\"",
+    )
 }
 
 /// What a page of a call plays beside recordings. Its name is known to the platform alone.

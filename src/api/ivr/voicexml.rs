@@ -1,11 +1,11 @@
 //! VoiceXML 2.1 (W3C Recommendation, 19 June 2007; with VoiceXML 2.0): pages for a voice browser.
 //!
 //! ```text
-//! GET  /ivr/voicexml/<flow>   HTTP Basic, an API user       ──▶ page 1
-//! POST /ivr/voicexml          passline_session, page, event, keys    ──▶ the next page
+//! GET  /ivr/voicexml/<flow>   HTTP Basic, an API user               ──▶ page 1
+//! POST /ivr/voicexml          passline_session, page, event, keys   ──▶ the next page
 //! ```
 //!
-//! A page is one form: what is said, and one field for keys or none. Its grammar takes any keys up to the number that ends
+//! A page is one form: what is said, and a field for keys, unless it ends the call. Its grammar takes any keys up to the number that ends
 //! an entry: the flow decides what is right, counts silence and wrong keys, and says what is said then. So every event
 //! is posted, and a page never asks twice by itself. Only touch tones are taken.
 //!
@@ -21,7 +21,7 @@ use axum::routing::{get, post};
 
 use super::form::Form;
 use super::markup::Markup;
-use super::{Door, Start, Turned, answered, basic, keys, number, path_of, text_of};
+use super::{Door, Start, Turned, answered, basic, heard, number, path_of, text_of};
 use crate::api::calls::{Fault, FaultKind};
 use crate::call::outside::{Heard, Line, Page, Sound, Then};
 use crate::dialplan::Awaited;
@@ -76,27 +76,18 @@ async fn turn(State(door): State<Door>, Extension(peer): Extension<ApiPeer>, req
         let token = body.get(SESSION).ok_or(Fault::new(FaultKind::NoSession))?;
         let token = Secret::new(token.to_owned());
         let number = number(body.get("page"))?;
-        let heard = heard(&body)?;
+        let heard = told_in(&body)?;
         door.turn(peer, &entry, token, number, heard).await
     };
     let answer = answer.await.map(|turned| document(&turned, door.prefix()));
     answered(entry, answer)
 }
 
-fn heard(body: &Form) -> Result<Heard, Fault> {
-    Ok(match body.get("event").unwrap_or_default() {
-        "keys" => keys(body.get("keys").unwrap_or_default()).map_or(Heard::NoMatch, Heard::Keys),
-        "silence" => Heard::Silence,
-        "nomatch" => Heard::NoMatch,
-        "played" => Heard::Played,
-        "hangup" => Heard::HungUp,
-        _ => {
-            return Err(Fault::with(
-                FaultKind::InvalidRequest,
-                "`event` is keys, silence, nomatch, played or hangup",
-            ));
-        }
-    })
+fn told_in(body: &Form) -> Result<Heard, Fault> {
+    heard(
+        body.get("event").unwrap_or_default(),
+        body.get("keys").unwrap_or_default(),
+    )
 }
 
 fn document(turned: &Turned, prefix: &str) -> Response {

@@ -136,6 +136,11 @@ fn written<T: Serialize>(response: &T, flat: bool) -> Result<Response, Fault> {
 
 /// A fault as problem details.
 fn problem(fault: &Fault) -> Response {
+    told(fault, FaultKind::NoSession, "Bearer")
+}
+
+/// A fault as problem details; with the one that asks for a proof goes the challenge that says which.
+pub(super) fn told(fault: &Fault, asks: FaultKind, challenge: &'static str) -> Response {
     let status = StatusCode::from_u16(fault.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut problem = Problem::new(status, fault.kind.slug(), fault.kind.title());
     if let Some(detail) = &fault.detail {
@@ -146,8 +151,8 @@ fn problem(fault: &Fault) -> Response {
     if let Some(wait) = fault.retry_after {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
     }
-    if fault.kind == FaultKind::NoSession {
-        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    if fault.kind == asks {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     }
     response
 }

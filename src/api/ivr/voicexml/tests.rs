@@ -61,7 +61,7 @@ impl Walk {
             (form.get(SESSION), form.get("page")),
             (Some("TOKEN"), Some(&*self.pages_given()))
         );
-        let heard = heard(&form).expect("understood");
+        let heard = told_in(&form).expect("understood");
         self.shown = None;
         self.script.hear(&heard);
         self.show();
