@@ -27,3 +27,6 @@ pub mod problem;
 pub mod server;
 pub mod soap;
 pub mod web;
+
+#[cfg(test)]
+mod tests;

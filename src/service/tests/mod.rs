@@ -1,6 +1,6 @@
 //! Tests of the use cases, on a real database of their own.
 
-mod api;
+pub(crate) mod api;
 mod clock;
 mod crash;
 mod demonstration;
@@ -36,12 +36,12 @@ use crate::store::{Store, testing};
 use crate::time::{ManualClock, Timestamp};
 
 /// A Passline with two systems, three shared questions and three users.
-struct House {
+pub(crate) struct House {
     folder: tempfile::TempDir,
-    clock: Arc<ManualClock>,
-    mail: Faulty,
-    payroll: Faulty,
-    services: Services,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) mail: Faulty,
+    pub(crate) payroll: Faulty,
+    pub(crate) services: Services,
 }
 
 const START: Timestamp = Timestamp::from_millis(1_795_000_000_000);
@@ -54,7 +54,7 @@ impl House {
         Self::with(|_| {}).await
     }
 
-    async fn with(change: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::new(START));
         let (mail, payroll) = (Faulty::new("Mail"), Faulty::new("Payroll"));
@@ -229,7 +229,12 @@ fn wrong(_: &Question) -> String {
 }
 
 fn right_answer(number: &str, question: &Question) -> String {
-    let place = QUESTIONS.iter().position(|text| *text == question.text).unwrap();
+    answer_to(number, &question.text)
+}
+
+/// What the user with this number answers to this question.
+pub(crate) fn answer_to(number: &str, question: &str) -> String {
+    let place = QUESTIONS.iter().position(|text| *text == question).unwrap();
     format!("{number}88{place}")
 }
 
@@ -243,7 +248,7 @@ fn question(text: &str) -> NewQuestion {
     }
 }
 
-fn cli() -> Origin {
+pub(crate) fn cli() -> Origin {
     Origin {
         door: Door::Cli,
         actor: Actor::Staff {

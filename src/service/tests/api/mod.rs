@@ -2,12 +2,11 @@
 
 mod access;
 mod jobs;
-mod orders;
 
 use super::*;
 use crate::network_list::NetworkList;
 
-const PASSWORD: &str = "a password of twenty";
+pub(crate) const PASSWORD: &str = "a password of twenty";
 
 fn from(address: &str) -> ApiPeer {
     ApiPeer {
@@ -28,7 +27,7 @@ fn name(text: &str) -> ApiClientName {
     text.parse().unwrap()
 }
 
-fn new_client(text: &str) -> NewApiClient {
+pub(crate) fn new_client(text: &str) -> NewApiClient {
     NewApiClient {
         name: name(text),
         password: Some(Secret::new(PASSWORD.to_owned())),
