@@ -13,6 +13,7 @@
 //! | [`problem`] | what went wrong, as a body |
 //! | [`soap`] | the calls as SOAP, with their description |
 //! | [`server`] | HTTPS, for whatever router is given |
+//! | [`standing`] | whether the API is served |
 //! | [`web`] | the web API while it is served |
 
 pub mod admin;
@@ -26,6 +27,7 @@ mod mistake;
 pub mod problem;
 pub mod server;
 pub mod soap;
+pub mod standing;
 pub mod web;
 
 #[cfg(test)]

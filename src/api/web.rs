@@ -17,9 +17,11 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
+use tokio::task::JoinSet;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::calls::{Calls, FaultKind};
 use super::ivr::{self, Settings as IvrSettings};
@@ -28,18 +30,21 @@ use super::log::Log;
 use super::problem::Problem;
 use super::server::{Gate, Peer, Server, ServerError, ServerMetrics, Settings};
 use super::soap;
+use super::standing::Standing;
 use crate::call::outside::Desk;
 use crate::network_list::NetworkList;
 use crate::service::{ApiPeer, ServiceError, Services};
 
-/// The web API while it is served.
+/// The web API while it is served; [`Web::ended`] waits for its end.
 pub struct Web {
     address: SocketAddr,
     agi_address: Option<SocketAddr>,
-    calls: Calls,
-    ended: oneshot::Receiver<()>,
-    log: Log,
-    metrics: Arc<ServerMetrics>,
+    /// What runs beside the thread.
+    parts: JoinSet<()>,
+    /// Cancelled when the thread has ended, however it did.
+    thread_ended: CancellationToken,
+    /// Ends all of it.
+    stop: DropGuard,
 }
 
 /// Why it cannot be served.
@@ -70,15 +75,18 @@ impl Web {
     /// is served.
     ///
     /// # Errors
-    /// Says which file or port is in the way.
+    /// Says which file or port is in the way; nothing of it is left running then.
     pub async fn start(
         settings: Settings,
         services: &Services,
-        (calls, desk): (Calls, Desk),
+        (calls, desk, log): (Calls, Desk, Log),
         ivr: IvrSettings,
         agi: Option<SocketAddr>,
-        stop: CancellationToken,
+        stop: &CancellationToken,
     ) -> Result<Self, WebError> {
+        let stop = stop.child_token();
+        // Whatever of it runs ends with it.
+        let guard = stop.clone().drop_guard();
         let networks = Arc::new(Networks {
             proxies: settings.trusted_proxies.clone(),
             clients: RwLock::new(services.api_networks().await?),
@@ -87,7 +95,6 @@ impl Web {
             gate: Arc::clone(&networks) as Arc<dyn Gate>,
             ..settings
         };
-        let log = Log::default();
         let entrance = Entrance {
             proxies: settings.trusted_proxies.clone(),
             calls: calls.clone(),
@@ -96,29 +103,29 @@ impl Web {
         let url = ivr.url.clone();
         let door = ivr::Door::new(calls.clone(), desk, log.clone(), ivr);
         let router = json::router(calls.clone(), log.clone())
-            .merge(soap::router(calls.clone(), log.clone(), url))
+            .merge(soap::router(calls, log, url))
             .merge(ivr::router(door.clone()));
         let router = router.layer(middleware::from_fn_with_state(entrance, enter));
         let agi = match agi {
             Some(listen) => Some(ivr::agi::bind(listen).await?),
             None => None,
         };
-        let (address, metrics, ended) = serve(settings, router, stop.clone()).await?;
+        let (address, thread_ended) = serve(settings, router, stop.clone()).await?;
+        let mut parts = JoinSet::new();
         let agi_address = agi.as_ref().map(ivr::agi::Listener::address);
         if let Some(agi) = agi {
-            tokio::spawn(agi.serve(door, Arc::clone(&networks) as Arc<dyn Gate>, address, stop.clone()));
+            parts.spawn(agi.serve(door, Arc::clone(&networks) as Arc<dyn Gate>, address, stop.clone()));
         }
         let services = services.clone();
-        tokio::spawn(async move {
+        parts.spawn(async move {
             stop.run_until_cancelled(networks.follow(services)).await;
         });
         Ok(Self {
             address,
             agi_address,
-            calls,
-            ended,
-            log,
-            metrics,
+            parts,
+            thread_ended,
+            stop: guard,
         })
     }
 
@@ -134,43 +141,55 @@ impl Web {
         self.agi_address
     }
 
-    /// Makes what it counts visible in `registry`.
-    pub fn register(&self, registry: &mut Registry) {
-        self.log.register(registry);
-        registry.register_collector(Box::new(Figures(Arc::clone(&self.metrics))));
-    }
-
-    /// Waits until it has ended, after its stop: every request answered or cut, every call done.
-    pub async fn ended(self) {
-        // Whether the thread says so or is gone: it has ended.
-        let _ = self.ended.await;
-        self.calls.drain().await;
+    /// Waits until it has ended: after its stop, every request answered or cut; or because a part of it has ended by itself,
+    /// then with the others.
+    pub async fn ended(mut self) {
+        tokio::select! {
+            () = self.thread_ended.cancelled() => {}
+            _ = self.parts.join_next() => {}
+        }
+        drop(self.stop);
+        self.thread_ended.cancelled().await;
+        while self.parts.join_next().await.is_some() {}
     }
 }
 
-type Served = (SocketAddr, Arc<ServerMetrics>, oneshot::Receiver<()>);
+/// Makes what is counted of the API visible in `registry`, whether or not it is served just now.
+pub fn register(registry: &mut Registry, log: &Log, metrics: &Arc<ServerMetrics>, standing: &Standing) {
+    log.register(registry);
+    registry.register_collector(Box::new(Figures {
+        metrics: Arc::clone(metrics),
+        standing: standing.clone(),
+    }));
+}
 
-/// Binds and serves on a thread of its own.
-async fn serve(settings: Settings, router: Router, stop: CancellationToken) -> Result<Served, WebError> {
+/// Binds and serves on a thread of its own; where, and what is cancelled when the thread has ended.
+async fn serve(
+    settings: Settings,
+    router: Router,
+    stop: CancellationToken,
+) -> Result<(SocketAddr, CancellationToken), WebError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (bound, binding) = oneshot::channel();
-    let (end, ended) = oneshot::channel();
+    let ended = CancellationToken::new();
+    // Whatever ends the thread, a panic too.
+    let guard = ended.clone().drop_guard();
     let serving = move || {
+        let _guard = guard;
         runtime.block_on(async move {
             match Server::bind(settings).await {
                 Ok(server) => {
                     // Whoever started it may be gone; then its token ends the server.
-                    let _ = bound.send(Ok((server.address(), server.metrics())));
+                    let _ = bound.send(Ok(server.address()));
                     server.serve(router, stop).await;
                 }
                 Err(error) => drop(bound.send(Err(error))),
             }
         });
-        let _ = end.send(());
     };
     std::thread::Builder::new().name("api".to_owned()).spawn(serving)?;
-    let (address, metrics) = binding.await.map_err(|_| WebError::Ended)??;
-    Ok((address, metrics, ended))
+    let address = binding.await.map_err(|_| WebError::Ended)??;
+    Ok((address, ended))
 }
 
 /// What every request passes.
@@ -235,13 +254,19 @@ impl Gate for Networks {
     }
 }
 
-/// The server's counters, read when they are asked for.
+/// The server's counters and whether it serves, read when they are asked for.
 #[derive(Debug)]
-struct Figures(Arc<ServerMetrics>);
+struct Figures {
+    metrics: Arc<ServerMetrics>,
+    standing: Standing,
+}
 
 impl Collector for Figures {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        for (name, help, counter) in self.0.counters() {
+        let up = ConstGauge::new(i64::from(self.standing.is_served()));
+        let help = "1 when the web API is served";
+        up.encode(encoder.encode_descriptor("api_up", help, None, MetricType::Gauge)?)?;
+        for (name, help, counter) in self.metrics.counters() {
             let counter = ConstCounter::new(counter.count());
             counter.encode(encoder.encode_descriptor(&format!("api_{name}"), help, None, MetricType::Counter)?)?;
         }

@@ -14,11 +14,12 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::api::Api;
 use super::backstage::{self, Backstage};
 use super::file_handles::{self, Room};
-use super::{api, core_dumps, flows, metrics, sources, trunks, voices};
+use super::{core_dumps, flows, metrics, sources, trunks, voices};
 use crate::api::admin::Admin;
-use crate::api::web::Web;
+use crate::api::standing::State;
 use crate::call::metrics::Metrics;
 use crate::call::outside::{self, Desk};
 use crate::call::record::CallRecords;
@@ -47,7 +48,7 @@ const SETTLE: Duration = Duration::from_secs(30);
 pub struct Engine {
     sip: SipHandle,
     admin: SocketAddr,
-    api: Option<Web>,
+    api: Option<Api>,
     registry: Arc<Registry>,
     backstage: Backstage,
     speech: Speech,
@@ -127,7 +128,7 @@ impl Engine {
                     clock: Arc::clone(&backstage.clock),
                     stop: stop.clone(),
                 });
-                Some(api::start(section, config, &backstage, &speech, desk, stop.clone()).await?)
+                Some(Api::start(section, config, &backstage, &speech, desk, stop.clone()).await)
             }
             None => None,
         };
@@ -138,6 +139,7 @@ impl Engine {
             Arc::clone(&registry),
             Arc::new(metrics_registry),
             backstage.services.clone(),
+            api.as_ref().map(Api::standing),
         )
         .serve(config.admin, stop.clone())
         .await
@@ -225,16 +227,10 @@ impl Engine {
         self.admin
     }
 
-    /// The address of the web API, if there is one.
+    /// How it stands with the web API, if the configuration has one.
     #[must_use]
-    pub fn api_address(&self) -> Option<SocketAddr> {
-        self.api.as_ref().map(Web::address)
-    }
-
-    /// Where Asterisk is served by FastAGI, if it is.
-    #[must_use]
-    pub fn agi_address(&self) -> Option<SocketAddr> {
-        self.api.as_ref().and_then(Web::agi_address)
+    pub fn api(&self) -> Option<State> {
+        self.api.as_ref().map(|api| api.standing().get())
     }
 
     /// Database, targets and services.
@@ -257,6 +253,9 @@ impl Engine {
     /// Takes no new calls; those in progress may finish within `limit`, or until `hurry`; the rest are told goodbye.
     pub async fn stop(self, limit: Duration, hurry: impl Future<Output = ()>) {
         self.registry.drain();
+        if let Some(api) = &self.api {
+            api.drain();
+        }
         self.sip.drain().await;
         let in_progress = self.registry.len();
         if in_progress > 0 {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{ConfigArgs, output, runtime};
+use crate::api::standing::State;
 use crate::app::engine::Engine;
 use crate::telemetry::{self, Level};
 
@@ -62,19 +63,28 @@ fn announce(engine: &Engine, json: bool) -> anyhow::Result<()> {
         .map(|local| format!("{}:{}", local.transport.to_string().to_lowercase(), local.address))
         .collect();
     let admin = engine.admin_address();
+    let served = engine.api();
     if json {
-        return output::json(
-            &serde_json::json!({ "sip": sip, "api": engine.api_address(), "agi": engine.agi_address(), "admin": admin }),
-        );
+        let (api, agi) = match &served {
+            Some(State::Served { api, agi }) => (Some(*api), *agi),
+            _ => (None, None),
+        };
+        return output::json(&serde_json::json!({ "sip": sip, "api": api, "agi": agi, "admin": admin }));
     }
     for address in sip {
         output::line(format_args!("listening for calls on {address}"));
     }
-    if let Some(agi) = engine.agi_address() {
-        output::line(format_args!("FastAGI for Asterisk on {agi}"));
-    }
-    if let Some(api) = engine.api_address() {
-        output::line(format_args!("web API on https://{api}, described at /api/docs"));
+    match served {
+        Some(State::Served { api, agi }) => {
+            if let Some(agi) = agi {
+                output::line(format_args!("FastAGI for Asterisk on {agi}"));
+            }
+            output::line(format_args!("web API on https://{api}, described at /api/docs"));
+        }
+        Some(State::Down { reason }) => {
+            output::line(format_args!("no web API yet, it is tried again and again: {reason}"))
+        }
+        None => {}
     }
     output::line(format_args!("health, metrics and live calls on http://{admin}"));
     Ok(())

@@ -48,7 +48,7 @@ impl Outside {
         }
     }
 
-    fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         Client::new(&self.server, self.house.path(), None)
     }
 
@@ -148,7 +148,7 @@ impl Client {
         }
     }
 
-    fn at(port: u16, folder: &Path, certificate: Option<&str>) -> Self {
+    pub(crate) fn at(port: u16, folder: &Path, certificate: Option<&str>) -> Self {
         let mut roots = rustls::RootCertStore::empty();
         let ca = CertificateDer::from_pem_file(folder.join("ca.pem")).expect("a certificate");
         roots.add(ca).expect("a root");

@@ -2,6 +2,7 @@
 
 mod api;
 mod api_call;
+mod api_down;
 mod api_wire;
 mod architecture;
 mod attacks;

@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use super::types::{CallerNumber, ClientName, Language, Password, SecretText};
 use super::{Call, Calls, Fault, FaultKind, Place, Who};
-use crate::service::{SignIn, SignedIn};
+use crate::service::SignIn;
 
 /// The call.
 pub struct Login;
@@ -55,7 +55,6 @@ impl Call for Login {
     type Response = Response;
 
     async fn run(calls: &Calls, who: Who, request: Request) -> Result<Response, Fault> {
-        let services = calls.services();
         let sign_in = SignIn {
             client: &request.user.0,
             password: request.password.as_ref().map(|password| &password.0),
@@ -63,20 +62,14 @@ impl Call for Login {
             caller: request.caller.as_ref().and_then(|number| number.0.as_deref()),
             language: request.language.map(|language| language.0),
         };
-        match services.sign_in(sign_in).await? {
-            SignedIn::Refused => Err(Fault::new(FaultKind::SignInRefused)),
-            SignedIn::Wait(wait) => Err(Fault::wait(FaultKind::TooManyTries, wait)),
-            SignedIn::Session(session) => {
-                let _ = who.client.set(session.client.clone());
-                let speaker = calls.speaker(session.language.as_ref())?;
-                let limits = services.session_limits();
-                Ok(Response {
-                    session_id: SecretText(session.token),
-                    idle_seconds: limits.idle.as_secs(),
-                    expires_in_seconds: limits.longest.as_secs(),
-                    language: speaker.language().as_str().to_owned(),
-                })
-            }
-        }
+        let session = calls.sign_in(sign_in, &who.client).await?;
+        let speaker = calls.speaker(session.language.as_ref())?;
+        let limits = calls.services().session_limits();
+        Ok(Response {
+            session_id: SecretText(session.token),
+            idle_seconds: limits.idle.as_secs(),
+            expires_in_seconds: limits.longest.as_secs(),
+            language: speaker.language().as_str().to_owned(),
+        })
     }
 }

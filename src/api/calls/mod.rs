@@ -26,6 +26,7 @@ pub mod user_password_sync;
 pub mod user_questions_get;
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -43,7 +44,7 @@ use super::limiter::Limiter;
 use crate::call::Labels;
 use crate::identity::user::LanguageTag;
 use crate::secret::Secret;
-use crate::service::{ApiPeer, ApiSession, Services};
+use crate::service::{ApiPeer, ApiSession, Services, SignIn, SignedIn};
 use crate::speech::{Language, Speaker, Speech};
 use crate::time::monotonic;
 
@@ -98,6 +99,8 @@ struct Inner {
     slow_permits: Semaphore,
     sign_in_permits: Semaphore,
     tasks: TaskTracker,
+    /// Nobody signs in any more.
+    is_closing: AtomicBool,
     /// Where calls run, whoever asks for them.
     runtime: Handle,
 }
@@ -204,6 +207,7 @@ impl Calls {
             settings,
             limiter,
             tasks: TaskTracker::new(),
+            is_closing: AtomicBool::new(false),
             runtime: Handle::current(),
         }))
     }
@@ -272,6 +276,38 @@ impl Calls {
         }
     }
 
+    /// From now on nobody signs in, at any way in; sessions go on.
+    pub fn close(&self) {
+        self.0.is_closing.store(true, Ordering::Relaxed);
+    }
+
+    /// Begins a session of one caller, at whichever way in; `client` hears who it is.
+    pub(super) async fn sign_in(&self, sign_in: SignIn<'_>, client: &OnceLock<String>) -> Result<ApiSession, Fault> {
+        if self.0.is_closing.load(Ordering::Relaxed) {
+            let detail = "this node is being stopped; use another one, or wait";
+            return Err(Fault::with(FaultKind::Busy, detail));
+        }
+        let session = match self.services().sign_in(sign_in).await? {
+            SignedIn::Refused => return Err(Fault::new(FaultKind::SignInRefused)),
+            SignedIn::Wait(wait) => return Err(Fault::wait(FaultKind::TooManyTries, wait)),
+            SignedIn::Session(session) => *session,
+        };
+        let _ = client.set(session.client.clone());
+        if let Err(fault) = self.admit_client(&session.client) {
+            session.visit.end().await?;
+            return Err(fault);
+        }
+        Ok(session)
+    }
+
+    /// Only whoever has proved to be a client is counted as it: otherwise anybody could use up what it may ask.
+    fn admit_client(&self, client: &str) -> Result<(), Fault> {
+        match self.0.limiter.admit_client(client, monotonic()) {
+            true => Ok(()),
+            false => Err(Fault::wait(FaultKind::TooManyRequests, Duration::from_secs(1))),
+        }
+    }
+
     /// Waits until every call that was begun is done. The way in must be closed before.
     pub async fn drain(&self) {
         self.0.tasks.close();
@@ -295,9 +331,7 @@ impl Calls {
         let token = who.token.as_ref().ok_or(Fault::new(FaultKind::NoSession))?;
         let session = self.services().resume(token, &who.peer).await?;
         let _ = who.client.set(session.client.clone());
-        if !self.0.limiter.admit_client(&session.client, monotonic()) {
-            return Err(Fault::wait(FaultKind::TooManyRequests, Duration::from_secs(1)));
-        }
+        self.admit_client(&session.client)?;
         Ok(session)
     }
 

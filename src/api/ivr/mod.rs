@@ -47,7 +47,7 @@ use super::problem::Problem;
 use crate::call::outside::{Desk, Heard, Line, NewCall, NotTaken, Page, Sound};
 use crate::digit::Digits;
 use crate::secret::Secret;
-use crate::service::{ApiPeer, ApiSession, SignIn, SignedIn};
+use crate::service::{ApiPeer, ApiSession, SignIn};
 use crate::speech::Privacy;
 use crate::time::monotonic;
 
@@ -144,14 +144,7 @@ impl Door {
                 caller: caller.as_deref(),
                 language,
             };
-            match calls.services().sign_in(sign_in).await? {
-                SignedIn::Refused => Err(Fault::new(FaultKind::SignInRefused)),
-                SignedIn::Wait(wait) => Err(Fault::wait(FaultKind::TooManyTries, wait)),
-                SignedIn::Session(session) => {
-                    let _ = client.set(session.client.clone());
-                    Ok(session)
-                }
-            }
+            calls.sign_in(sign_in, &client).await.map(Box::new)
         };
         let session = self.calls.run("IvrBegin", Place::SignIn, until, sign_in).await?;
         let language = session.language.as_ref().and_then(|tag| tag.as_str().parse().ok());

@@ -4,7 +4,7 @@ use crate::counter::Counter;
 
 macro_rules! counters {
     ($($(#[doc = $help:literal])+ $name:ident),+ $(,)?) => {
-        /// Numbers since the server was bound.
+        /// Numbers, from zero on.
         #[derive(Debug, Default)]
         pub struct ServerMetrics {
             $($(#[doc = $help])+ pub $name: Counter,)+

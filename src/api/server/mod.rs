@@ -84,6 +84,8 @@ pub struct Settings {
     pub limits: Limits,
     /// How often the files of TLS are looked at; by default every five seconds.
     pub look_interval: Duration,
+    /// Where it counts.
+    pub metrics: Arc<ServerMetrics>,
 }
 
 impl Settings {
@@ -98,6 +100,7 @@ impl Settings {
             gate: Arc::new(NetworkList::default()),
             limits: Limits::default(),
             look_interval: LOOK_INTERVAL,
+            metrics: Arc::default(),
         }
     }
 }
@@ -166,7 +169,7 @@ impl Server {
                 trusted_proxies: settings.trusted_proxies,
                 gate: settings.gate,
                 limits: settings.limits,
-                metrics: Arc::default(),
+                metrics: settings.metrics,
             }),
         })
     }
@@ -175,12 +178,6 @@ impl Server {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
-    }
-
-    /// What it counts.
-    #[must_use]
-    pub fn metrics(&self) -> Arc<ServerMetrics> {
-        Arc::clone(&self.house.metrics)
     }
 
     /// Serves until `stop`; then no connection is accepted, and running requests may finish within [`Limits::drain`].

@@ -152,6 +152,7 @@ pub(super) async fn start_with(files: Files, change: impl FnOnce(&mut Settings))
     let mut settings = Settings::new((Ipv4Addr::LOCALHOST, 0).into(), files.tls());
     settings.look_interval = Duration::from_millis(20);
     change(&mut settings);
+    let metrics = Arc::clone(&settings.metrics);
     let server = Server::bind(settings).await.expect("a server");
     let rooms = Rooms {
         reached: Arc::default(),
@@ -161,7 +162,7 @@ pub(super) async fn start_with(files: Files, change: impl FnOnce(&mut Settings))
     Running {
         files,
         address: server.address(),
-        metrics: server.metrics(),
+        metrics,
         rooms: rooms.clone(),
         stop: stop.clone(),
         task: tokio::spawn(server.serve(router(rooms), stop)),
