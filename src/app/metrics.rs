@@ -177,6 +177,11 @@ impl Collector for Figures {
                 "Changes of a process that died, resolved",
                 &services.recovered,
             ),
+            (
+                "call_records_lost",
+                "Beginnings and ends of calls that the database did not take",
+                &services.call_records_lost,
+            ),
             ("deliveries", "Events delivered", &services.deliveries),
             (
                 "deliveries_failed",

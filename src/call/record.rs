@@ -3,7 +3,7 @@
 //! One task writes in the order in which calls began and ended, everything that has come together in one transaction: a
 //! commit waits for the disk, and a thousand calls a second must not wait two thousand times. Its queue is bounded;
 //! when it is full, calls that end wait for a place, and so do new ones, which is how a database that has stopped is
-//! felt at the door instead of in memory.
+//! felt at the door instead of in memory. A record that the database does not take costs nobody else's.
 
 use std::time::Duration;
 
@@ -53,14 +53,14 @@ impl CallRecords {
         (Self(sender), writer)
     }
 
-    /// A call was answered.
-    pub async fn began(&self, id: CallId, start: CallStart) {
-        self.put(CallEntry::Began(id, start)).await;
+    /// A call was answered; `client` is the API user that carries it, if one does.
+    pub async fn began(&self, id: CallId, client: Option<&str>, start: CallStart) {
+        self.put(CallEntry::began(id, client, start)).await;
     }
 
     /// A call is over.
-    pub async fn ended(&self, id: CallId, end: CallEnd) {
-        self.put(CallEntry::Ended(id, end)).await;
+    pub async fn ended(&self, id: CallId, client: Option<&str>, end: CallEnd) {
+        self.put(CallEntry::ended(id, client, end)).await;
     }
 
     async fn put(&self, entry: CallEntry) {
@@ -87,34 +87,102 @@ pub(super) fn media(codec: &str, stats: &SessionStats) -> CallMedia {
     }
 }
 
+/// What came of a try to write.
+enum Tried {
+    Written,
+    /// Nothing was written, and no second try would help: something in it is not taken.
+    Refused(ServiceError),
+    /// Nothing was written for as long as it was tried.
+    Late,
+}
+
+/// Writes all of them; if one is not taken, the others.
 async fn write(services: &Services, batch: &[CallEntry]) {
     let deadline = Instant::now() + LIMIT;
+    let lost = |error: Option<&ServiceError>, records: usize| {
+        services.metrics().call_records_lost.add(records);
+        let error = error.map(|error| error as &dyn std::error::Error);
+        tracing::error!(error, records, "call records are lost: the database does not take them");
+    };
+    match try_to_write(services, batch, deadline).await {
+        Tried::Written => {}
+        Tried::Late => lost(None, batch.len()),
+        Tried::Refused(error) if batch.len() == 1 => lost(Some(&error), 1),
+        Tried::Refused(_) => {
+            for entry in batch.chunks(1) {
+                match try_to_write(services, entry, deadline).await {
+                    Tried::Written => {}
+                    Tried::Late => lost(None, 1),
+                    Tried::Refused(error) => lost(Some(&error), 1),
+                }
+            }
+        }
+    }
+}
+
+/// Writes them in one transaction, as soon as the database can.
+async fn try_to_write(services: &Services, entries: &[CallEntry], deadline: Instant) -> Tried {
     let mut may_be_written = false;
     loop {
-        let error = match tokio::time::timeout_at(deadline, services.record_calls(batch)).await {
-            Ok(Ok(())) => return,
+        let error = match tokio::time::timeout_at(deadline, services.record_calls(entries)).await {
+            Ok(Ok(())) => return Tried::Written,
             // An earlier try was committed after all.
-            Ok(Err(error)) if may_be_written && is_conflict(&error) => return,
+            Ok(Err(ServiceError::Store(error))) if may_be_written && error.is_conflict() => return Tried::Written,
+            Ok(Err(ServiceError::Store(error))) if error.is_of_the_data() => return Tried::Refused(error.into()),
             Ok(Err(error)) => Some(error),
             Err(_) => None,
         };
-        if Instant::now() + RETRY >= deadline {
-            let error = error.as_ref().map(|error| error as &dyn std::error::Error);
-            return tracing::error!(
-                error,
-                records = batch.len(),
-                "call records are lost: the database takes none"
-            );
-        }
         tracing::warn!(
             error = error.as_ref().map(|error| error as &dyn std::error::Error),
             "call records have to wait for the database"
         );
+        if Instant::now() + RETRY >= deadline {
+            return Tried::Late;
+        }
         may_be_written = true;
         tokio::time::sleep(RETRY).await;
     }
 }
 
-fn is_conflict(error: &ServiceError) -> bool {
-    matches!(error, ServiceError::Store(error) if error.is_conflict())
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::tests::House;
+    use crate::time::{Clock as _, Timestamp};
+
+    fn start(now: Timestamp, id: CallId) -> CallStart {
+        CallStart {
+            id: id.to_string(),
+            door: "phone".to_owned(),
+            trunk: None,
+            dialplan: None,
+            caller: None,
+            called: None,
+            started: now,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_record_that_is_not_taken_costs_nobody_elses() {
+        let house = House::build().await;
+        let services = &house.services;
+        let now = house.clock.now();
+        let began = |id: CallId| CallEntry::began(id, None, start(now, id));
+        let ids = [(); 3].map(|()| services.new_call_id());
+        write(services, &[began(ids[0])]).await;
+        write(services, &[began(ids[1]), began(ids[0]), began(ids[2])]).await;
+        let later = now.plus(Duration::from_secs(1));
+        let mut records: Vec<String> = services
+            .call_records(later, 10)
+            .await
+            .expect("records")
+            .into_iter()
+            .map(|record| record.start.id)
+            .collect();
+        records.sort_unstable();
+        let mut all = ids.map(|id| id.to_string());
+        all.sort_unstable();
+        assert_eq!(records, all);
+        assert_eq!(services.metrics().call_records_lost.count(), 1);
+    }
 }

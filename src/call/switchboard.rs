@@ -304,7 +304,7 @@ async fn talk(
     // One look at the wall clock per call: a record is as long as the call was, though somebody sets the clock meanwhile.
     let now = || started.plus(monotonic().saturating_duration_since(began));
     let answered = now();
-    house.records.began(id, call_start(info, id, started)).await;
+    house.records.began(id, None, call_start(info, id, started)).await;
     let arrival = Arrival {
         session: id.into(),
         door: Door::Phone,
@@ -329,7 +329,7 @@ async fn talk(
     if let Some(visit) = left.known.visit.get() {
         end_visit(visit).await;
     }
-    house.records.ended(id, end).await;
+    house.records.ended(id, None, end).await;
     if let Some(recorder) = recorder {
         finish_recording(recorder).await;
     }

@@ -1,44 +1,71 @@
 //! Call records, with their events.
 
 use super::{ServiceError, Services};
-use crate::identity::event::{Door, EventKind, Masked};
+use crate::identity::event::{Door, EventKind, Masked, Origin};
 use crate::identity::ids::CallId;
 use crate::store::call::{self, CallEnd, CallRecord, CallStart};
 use crate::time::Timestamp;
 
 /// What there is to be recorded of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CallEntry {
-    /// It was answered.
-    Began(CallId, CallStart),
-    /// It is over.
-    Ended(CallId, CallEnd),
+pub struct CallEntry {
+    call: CallId,
+    /// The API user that carries it; none for calls that our own telephone has taken.
+    client: Option<String>,
+    what: What,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum What {
+    Began(CallStart),
+    Ended(CallEnd),
 }
 
 impl CallEntry {
-    fn event(&self) -> (CallId, EventKind) {
-        match self {
-            Self::Began(id, start) => (
-                *id,
-                EventKind::CallStarted {
-                    call: *id,
-                    trunk: start.trunk.clone().unwrap_or_default(),
-                    dialplan: start.dialplan.clone().unwrap_or_default(),
-                    caller: start.caller.as_deref().map(Masked::of),
-                },
-            ),
-            Self::Ended(id, end) => {
+    /// A call was answered; an API user carries it, or nobody else.
+    #[must_use]
+    pub fn began(call: CallId, client: Option<&str>, start: CallStart) -> Self {
+        Self {
+            call,
+            client: client.map(str::to_owned),
+            what: What::Began(start),
+        }
+    }
+
+    /// It is over.
+    #[must_use]
+    pub fn ended(call: CallId, client: Option<&str>, end: CallEnd) -> Self {
+        Self {
+            call,
+            client: client.map(str::to_owned),
+            what: What::Ended(end),
+        }
+    }
+
+    fn origin(&self) -> Origin {
+        match &self.client {
+            Some(client) => super::record::client(client, Some(self.call.into()), None),
+            None => super::record::caller(Door::Phone, self.call.into(), None),
+        }
+    }
+
+    fn event(&self) -> EventKind {
+        match &self.what {
+            What::Began(start) => EventKind::CallStarted {
+                call: self.call,
+                trunk: start.trunk.clone().unwrap_or_default(),
+                dialplan: start.dialplan.clone().unwrap_or_default(),
+                caller: start.caller.as_deref().map(Masked::of),
+            },
+            What::Ended(end) => {
                 let duration = end.answered.map(|answered| end.ended.since(answered));
                 let duration_ms = u64::try_from(duration.unwrap_or_default().as_millis()).unwrap_or(u64::MAX);
-                (
-                    *id,
-                    EventKind::CallEnded {
-                        call: *id,
-                        duration_ms,
-                        step: end.last_step.clone().unwrap_or_default(),
-                        reason: end.reason.clone(),
-                    },
-                )
+                EventKind::CallEnded {
+                    call: self.call,
+                    duration_ms,
+                    step: end.last_step.clone().unwrap_or_default(),
+                    reason: end.reason.clone(),
+                }
             }
         }
     }
@@ -54,16 +81,12 @@ impl Services {
         let now = self.now();
         let (mut begun, mut ended) = (Vec::new(), Vec::new());
         for entry in entries {
-            match entry {
-                CallEntry::Began(_, start) => begun.push(start.clone()),
-                CallEntry::Ended(id, end) => ended.push((id.to_string(), end.clone())),
+            match &entry.what {
+                What::Began(start) => begun.push(start.clone()),
+                What::Ended(end) => ended.push((entry.call.to_string(), end.clone())),
             }
         }
-        let events = entries
-            .iter()
-            .map(CallEntry::event)
-            .map(|(id, kind)| (super::record::caller(Door::Phone, id.into(), None), kind))
-            .collect();
+        let events = entries.iter().map(|entry| (entry.origin(), entry.event())).collect();
         let mut tx = self.store().write().await?;
         call::begin(&mut tx, &begun).await?;
         call::end(&mut tx, &ended).await?;

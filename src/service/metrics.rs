@@ -35,6 +35,8 @@ pub struct Metrics {
     pub deliveries: Counter,
     /// Deliveries that failed, counting each try.
     pub deliveries_failed: Counter,
+    /// Beginnings and ends of calls that the database did not take.
+    pub call_records_lost: Counter,
     /// Deliveries given up.
     pub deliveries_dead: Counter,
 }

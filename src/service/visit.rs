@@ -62,6 +62,12 @@ impl Visit {
         Ok(visit::put_state(tx, self.id, &state.to_json()).await?)
     }
 
+    /// The API user that the caller came through, if it was one.
+    #[must_use]
+    pub fn client(&self) -> Option<&str> {
+        self.client.as_deref()
+    }
+
     /// Where its events come from; `user` only once somebody is verified or meant, never for a decoy.
     pub(super) fn origin(&self, user: Option<UserId>) -> Origin {
         match &self.client {

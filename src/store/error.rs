@@ -54,6 +54,20 @@ impl StoreError {
         matches!(self, Self::Busy(_))
     }
 
+    /// Whether what was to be written is in the way, so that trying again is of no use: a text or number that the database
+    /// does not take, a row that is there already.
+    #[must_use]
+    pub fn is_of_the_data(&self) -> bool {
+        match self {
+            Self::Conflict(_) => true,
+            Self::Failed(error) => {
+                let code = error.as_database_error().and_then(|inner| inner.code());
+                is_of_the_data(code.as_deref())
+            }
+            _ => false,
+        }
+    }
+
     /// Whether a row with this key exists already.
     #[must_use]
     pub fn is_conflict(&self) -> bool {
@@ -74,12 +88,31 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
-/// SQLITE_BUSY (5) and SQLITE_LOCKED (6), alone or as the low byte of an extended code; PostgreSQL's serialization
-/// failure, deadlock, lock time-out and statement time-out.
+/// A code of either database: SQLSTATE of PostgreSQL, always five characters, or the number of SQLite, which is shorter;
+/// of an extended number the low byte is the kind.
+fn kind(code: &str) -> Result<u32, &str> {
+    match code.len() {
+        5 => Err(code),
+        _ => code.parse().map(|number: u32| number & 0xff).map_err(|_| code),
+    }
+}
+
+/// SQLITE_BUSY (5) and SQLITE_LOCKED (6); PostgreSQL's serialization failure, deadlock, lock time-out and statement
+/// time-out.
 fn is_busy(code: Option<&str>) -> bool {
-    match code {
-        Some("40001" | "40P01" | "55P03" | "57014") => true,
-        Some(code) => code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6)),
+    match code.map(kind) {
+        Some(Err(state)) => matches!(state, "40001" | "40P01" | "55P03" | "57014"),
+        Some(Ok(number)) => matches!(number, 5 | 6),
+        None => false,
+    }
+}
+
+/// SQLITE_TOOBIG (18), SQLITE_CONSTRAINT (19) and SQLITE_MISMATCH (20); PostgreSQL's classes of data exceptions (22) and of
+/// violated constraints (23).
+fn is_of_the_data(code: Option<&str>) -> bool {
+    match code.map(kind) {
+        Some(Err(state)) => state.starts_with("22") || state.starts_with("23"),
+        Some(Ok(number)) => matches!(number, 18..=20),
         None => false,
     }
 }
@@ -93,8 +126,19 @@ mod tests {
         for code in ["5", "261", "517", "6", "262", "40001", "40P01", "55P03", "57014"] {
             assert!(is_busy(Some(code)), "{code}");
         }
-        for code in ["1", "19", "2067", "13", "23505"] {
+        // 22021 and 42501 end in the byte of SQLITE_BUSY, but are none of its numbers.
+        for code in ["1", "19", "2067", "13", "23505", "22021", "42501"] {
             assert!(!is_busy(Some(code)), "{code}");
+        }
+    }
+
+    #[test]
+    fn what_is_in_the_data_is_told_from_what_is_in_the_database() {
+        for code in ["18", "19", "2067", "20", "22021", "23505"] {
+            assert!(is_of_the_data(Some(code)), "{code}");
+        }
+        for code in ["5", "13", "40001", "42501", "53100"] {
+            assert!(!is_of_the_data(Some(code)), "{code}");
         }
     }
 }

@@ -84,7 +84,7 @@ texts! {
     /// A telephone number, as the IVR has it; what has no digit is none.
     CallerNumber(Option<String>) = |text: &str| {
             let has_digit = text.bytes().any(|byte| byte.is_ascii_digit());
-            (text.chars().count() <= 64).then(|| has_digit.then(|| text.to_owned()))
+            (text.chars().count() <= MAX_NUMBER).then(|| has_digit.then(|| presentable(text, MAX_NUMBER)))
         },
         "a calling number has at most 64 characters", None, 0..=64,
         "The caller's telephone number. Failed tries are counted for it; without it, or without a digit in it (`anonymous`), for the person alone.";
@@ -92,6 +92,15 @@ texts! {
     Language(crate::identity::user::LanguageTag) = |text: &str| text.parse().ok(),
         "a language is written as in en-US (BCP 47)", Some("^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$"), 2..=35,
         "A language as in en-US (BCP 47). The closest one that is spoken here is used.";
+}
+
+/// The longest telephone number, or name that stands in the place of one.
+pub(crate) const MAX_NUMBER: usize = 64;
+
+/// What somebody outside says of a call, as it may be kept and shown: without control characters, which some terminals obey and
+/// some databases refuse, and not longer than this.
+pub(crate) fn presentable(text: &str, most: usize) -> String {
+    text.chars().filter(|c| !c.is_control()).take(most).collect()
 }
 
 impl From<service::Handle> for Handle {

@@ -40,6 +40,7 @@ use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use super::calls::audio::pcm_file;
+use super::calls::types::{MAX_NUMBER, presentable};
 use super::calls::{Calls, Fault, FaultKind, Place, Who};
 use super::json;
 use super::log::{Entry, Log};
@@ -131,7 +132,8 @@ impl Door {
     ) -> Result<Turned, Fault> {
         let Proof { user, password } = proof.ok_or(Fault::new(FaultKind::SignInRefused))?;
         let who = self.calls.who(peer, None, Arc::clone(&entry.client));
-        let caller = start.caller.map(|caller| number_of(caller).to_owned());
+        let (caller, called) = (start.caller.map(number_of), start.called.map(number_of));
+        let number = caller.clone();
         let language = start.language.and_then(|tag| tag.parse().ok());
         let Who {
             peer, client, until, ..
@@ -141,7 +143,7 @@ impl Door {
                 client: &user,
                 password: password.as_ref(),
                 peer: &peer,
-                caller: caller.as_deref(),
+                caller: number.as_deref(),
                 language,
             };
             calls.sign_in(sign_in, &client).await.map(Box::new)
@@ -154,9 +156,9 @@ impl Door {
             client: &session.client,
             platform: start.platform,
             dialplan: start.dialplan,
-            call_id: start.call_id,
-            caller: start.caller.map(number_of),
-            called: start.called.map(number_of),
+            call_id: &call_id_of(start.call_id),
+            caller: caller.as_deref(),
+            called: called.as_deref(),
             language: language.as_ref(),
         };
         match self.desk.begin(new, until).await {
@@ -244,12 +246,19 @@ fn basic(headers: &HeaderMap) -> Option<Proof> {
 }
 
 /// A number as platforms tell it, by itself or as a URI: lockouts of callers count by it.
-fn number_of(told: &str) -> &str {
+fn number_of(told: &str) -> String {
     let rest = ["sips:", "sip:", "tel:"]
         .iter()
         .find_map(|scheme| told.strip_prefix(scheme));
     let rest = rest.unwrap_or(told);
-    rest.split(['@', ';']).next().unwrap_or(rest)
+    presentable(rest.split(['@', ';']).next().unwrap_or(rest), MAX_NUMBER)
+}
+
+/// How a platform calls a call.
+fn call_id_of(told: &str) -> String {
+    // Those of all platforms are far shorter.
+    const MOST: usize = 128;
+    presentable(told, MOST)
 }
 
 /// Keys as platforms write them, some with spaces between.

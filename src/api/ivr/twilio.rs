@@ -24,7 +24,7 @@ use zeroize::Zeroizing;
 
 use super::form::Form;
 use super::markup::Markup;
-use super::{Door, Proof, Start, Turned, answered, basic, host_of, keys, number, path_of};
+use super::{Door, Proof, Start, Turned, answered, basic, call_id_of, host_of, keys, number, path_of};
 use crate::api::calls::{Fault, FaultKind};
 use crate::call::outside::{Heard, Line, Page, Then};
 use crate::secret::Secret;
@@ -74,7 +74,7 @@ async fn webhook(
         let field = |name| body.get(name).filter(|value| !value.is_empty());
         let call_id = field("CallSid").unwrap_or_default();
         if field("CallStatus").is_some_and(|status| OVER.contains(&status)) {
-            door.desk.hang_up(FORM, call_id).await;
+            door.desk.hang_up(FORM, &call_id_of(call_id)).await;
             return Ok(StatusCode::NO_CONTENT.into_response());
         }
         let turned = match query.get("call") {

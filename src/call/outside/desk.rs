@@ -297,7 +297,8 @@ impl Desk {
         let (began, started) = (monotonic(), start.started);
         let dialplan = flow.name().to_owned();
         tracing::info!(caller = %masked(start.caller.as_deref().unwrap_or_default()), dialplan, "call");
-        settings.records.began(id, start).await;
+        let client = visit.client().map(str::to_owned);
+        settings.records.began(id, client.as_deref(), start).await;
         let conversation = Conversation::in_visit(visit, Arc::clone(&voice), settings.readback);
         let talk = Talk::new(Parts {
             flow,
@@ -329,7 +330,7 @@ impl Desk {
         if let Some(visit) = left.known.visit.get() {
             end_visit(visit).await;
         }
-        settings.records.ended(id, end).await;
+        settings.records.ended(id, client.as_deref(), end).await;
         tracing::info!(reason = left.reason, step = %left.last_step, length_ms = length.as_millis(), "call over");
         settings
             .stop

@@ -50,7 +50,7 @@ const START: Timestamp = Timestamp::from_millis(1_795_000_000_000);
 const QUESTIONS: [&str; 3] = ["First number?", "Second number?", "Third number?"];
 
 impl House {
-    async fn build() -> Self {
+    pub(crate) async fn build() -> Self {
         Self::with(|_| {}).await
     }
 

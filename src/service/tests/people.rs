@@ -251,7 +251,7 @@ async fn call_records_have_a_beginning_and_an_end() {
         called: Some("4711".to_owned()),
         started: START,
     };
-    let began = CallEntry::Began(id, start.clone());
+    let began = CallEntry::began(id, None, start.clone());
     house.services.record_calls(&[began]).await.unwrap();
     let end = CallEnd {
         answered: Some(START.plus(Duration::from_secs(1))),
@@ -274,7 +274,7 @@ async fn call_records_have_a_beginning_and_an_end() {
             }),
         }),
     };
-    let ended = CallEntry::Ended(id, end.clone());
+    let ended = CallEntry::ended(id, None, end.clone());
     house.services.record_calls(&[ended]).await.unwrap();
     let later = START.plus(Duration::from_secs(100));
     let records = house.services.call_records(later, 10).await.unwrap();
@@ -312,12 +312,12 @@ async fn many_call_records_go_together_and_all_of_them_or_none() {
     let ids: Vec<CallId> = (0..200)
         .map(|_| house.services.draw(|rng| CallId::generate(START, rng)))
         .collect();
-    let mut entries: Vec<CallEntry> = ids.iter().map(|id| CallEntry::Began(*id, start(*id))).collect();
+    let mut entries: Vec<CallEntry> = ids.iter().map(|id| CallEntry::began(*id, None, start(*id))).collect();
     // Ends of calls that began in the same transaction, some of them never answered.
     entries.extend(
         (0..200)
             .step_by(2)
-            .map(|at| CallEntry::Ended(ids[at], end(at % 4 == 0))),
+            .map(|at| CallEntry::ended(ids[at], None, end(at % 4 == 0))),
     );
     house.services.record_calls(&entries).await.unwrap();
     let later = START.plus(Duration::from_secs(100));
@@ -338,8 +338,8 @@ async fn many_call_records_go_together_and_all_of_them_or_none() {
     // One that is there already takes the others of its transaction with it.
     let fresh = house.services.draw(|rng| CallId::generate(START, rng));
     let again = [
-        CallEntry::Began(fresh, start(fresh)),
-        CallEntry::Began(ids[0], start(ids[0])),
+        CallEntry::began(fresh, None, start(fresh)),
+        CallEntry::began(ids[0], None, start(ids[0])),
     ];
     assert!(house.services.record_calls(&again).await.is_err());
     assert_eq!(house.services.call_records(later, 1_000).await.unwrap().len(), 200);
