@@ -5,8 +5,8 @@
 //!
 //! **Changed files** are looked at every few seconds and by what is in them, so that it does not matter how they are
 //! changed: written over, renamed, or another link (certbot). Certificate and key are taken together or not at all: what
-//! does not fit stays aside with a warning, and the old pair serves on. It is told at the second look, for the two are
-//! never written in the same moment. Connections that stand go on with what they were made with.
+//! does not fit, or has had its time, stays aside with a warning, and the old pair serves on. It is told at the second look, for the two are
+//! never written in the same moment. Of a certificate whose end is near is warned once a day. Connections that stand go on with what they were made with.
 //!
 //! **Nothing is resumed**: no tickets, no session cache. A session that is resumed carries the client's certificate with
 //! it without its being looked at again; so it would outlive the certificate, or the authority that was taken out of
@@ -17,7 +17,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject as _;
@@ -30,6 +30,14 @@ use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use super::metrics::ServerMetrics;
+use super::tls_check::not_valid;
+use crate::time::{Clock as _, SystemClock, monotonic};
+
+/// How long before its end a certificate should have been renewed. Authorities that renew every 90 days begin 30 days before.
+const RENEWAL: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+
+/// How often that is told.
+const TELL_OF_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Where certificates and keys are, in PEM.
 #[derive(Clone, Debug)]
@@ -133,16 +141,20 @@ pub(super) struct Current {
     /// Cancelled when certificates of clients are judged differently from then on.
     pub(super) clients_judged_anew: CancellationToken,
     digests: Digests,
+    /// The server's own certificate and those of authorities behind it.
+    chain: Arc<[CertificateDer<'static>]>,
 }
 
 impl Tls {
     /// Reads the files.
     pub(super) fn load(files: TlsFiles) -> Result<Self, TlsError> {
         let contents = Contents::read(&files)?;
+        let (config, chain) = contents.config(&files)?;
         let current = Current {
-            config: contents.config(&files)?,
+            config,
             clients_judged_anew: CancellationToken::new(),
             digests: contents.digests(),
+            chain,
         };
         Ok(Self {
             files,
@@ -162,6 +174,7 @@ impl Tls {
         stop: CancellationToken,
     ) {
         let mut unusable = Unusable::default();
+        let mut told_of_age = None;
         while stop.run_until_cancelled(tokio::time::sleep(interval)).await.is_some() {
             let tls = Arc::clone(&self);
             let looked = tokio::task::spawn_blocking(move || tls.look());
@@ -181,6 +194,21 @@ impl Tls {
                 Some(Err(panic)) => tracing::error!(%panic, "looking at certificate and key has failed"),
                 None => return,
             }
+            if told_of_age.is_none_or(|told: Instant| told.elapsed() > TELL_OF_AGE) {
+                told_of_age = Some(monotonic());
+                self.tell_of_age();
+            }
+        }
+    }
+
+    /// Warns of a certificate that no client believes, or that none will believe soon.
+    fn tell_of_age(&self) {
+        let (chain, now) = (self.current().chain, SystemClock.now());
+        let certificate = self.files.certificate.display();
+        if let Some(reason) = not_valid(&chain, now) {
+            tracing::error!(%certificate, reason, "no client believes the certificate; renew it, or set the clock of this machine");
+        } else if let Some(reason) = not_valid(&chain, now.plus(RENEWAL)) {
+            tracing::warn!(%certificate, reason, "the certificate has little time left; renew it");
         }
     }
 
@@ -191,7 +219,14 @@ impl Tls {
         if digests == before.digests {
             return Ok(Look::Same);
         }
-        let config = contents.config(&self.files)?;
+        let (config, chain) = contents.config(&self.files)?;
+        let now = SystemClock.now();
+        if let Some(reason) = not_valid(&chain, now)
+            && not_valid(&before.chain, now).is_none()
+        {
+            let path = self.files.certificate.clone();
+            return Err(TlsError::NotValidNow { path, reason });
+        }
         let is_same_ca = digests.client_ca == before.digests.client_ca;
         let clients_judged_anew = if is_same_ca {
             before.clients_judged_anew.clone()
@@ -202,6 +237,7 @@ impl Tls {
             config,
             clients_judged_anew,
             digests,
+            chain,
         };
         if !is_same_ca {
             before.clients_judged_anew.cancel();
@@ -272,9 +308,10 @@ impl Contents {
         }
     }
 
-    fn config(&self, files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
+    fn config(&self, files: &TlsFiles) -> Result<(Arc<ServerConfig>, Arc<[CertificateDer<'static>]>), TlsError> {
         let provider = Arc::new(ring::default_provider());
         let certified = self.certified_key(files, &provider)?;
+        let chain = certified.cert.as_slice().into();
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .expect("the versions of the library's own choice go with its own provider");
@@ -286,7 +323,7 @@ impl Contents {
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
-        Ok(Arc::new(config))
+        Ok((Arc::new(config), chain))
     }
 
     fn certified_key(&self, files: &TlsFiles, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {

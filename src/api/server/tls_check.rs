@@ -36,10 +36,7 @@ impl TlsFiles {
         let chain = chain.map_err(|error| found.push((TlsFile::Certificate, error)));
         let key = key.map_err(|error| found.push((TlsFile::Key, error)));
         if let Ok(chain) = chain {
-            let not_valid = chain
-                .iter()
-                .find_map(|certificate| not_valid(certificate, now, &provider));
-            found.extend(not_valid.map(|reason| {
+            found.extend(not_valid(&chain, now).map(|reason| {
                 let path = self.certificate.clone();
                 (TlsFile::Certificate, TlsError::NotValidNow { path, reason })
             }));
@@ -63,9 +60,17 @@ impl TlsFiles {
     }
 }
 
-/// In what way a certificate is not valid at a time. The library looks at that before it looks for who has signed it, so it
-/// does not matter whom it is told to believe.
-fn not_valid(certificate: &CertificateDer<'_>, now: Timestamp, provider: &Arc<CryptoProvider>) -> Option<String> {
+/// In what way one of these certificates is not valid at a time.
+pub(super) fn not_valid(chain: &[CertificateDer<'_>], now: Timestamp) -> Option<String> {
+    let provider = Arc::new(ring::default_provider());
+    chain
+        .iter()
+        .find_map(|certificate| one_not_valid(certificate, now, &provider))
+}
+
+/// The library looks at the time before it looks for who has signed a certificate, so it does not matter whom it is told to
+/// believe.
+fn one_not_valid(certificate: &CertificateDer<'_>, now: Timestamp, provider: &Arc<CryptoProvider>) -> Option<String> {
     let mut roots = RootCertStore::empty();
     roots.add(certificate.clone().into_owned()).ok()?;
     let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));

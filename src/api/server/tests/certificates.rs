@@ -85,6 +85,23 @@ async fn what_cannot_be_used_stays_aside_until_it_can() {
     assert_eq!(server.metrics.certificates_unusable.count(), 3, "each told once");
 }
 
+#[tokio::test]
+async fn one_that_has_had_its_time_does_not_take_the_place_of_one_that_is_valid() {
+    let server = start(|_| ()).await;
+    let first = shown(&server).await;
+    let old = server
+        .files
+        .authority
+        .issue_until("localhost", rcgen::date_time_ymd(2020, 1, 1));
+    server.files.write(&old);
+    until("told", || server.metrics.certificates_unusable.count() == 1).await;
+    assert_eq!(shown(&server).await, first);
+    let new = server.files.authority.issue("localhost");
+    server.files.write(&new);
+    until("reloaded", || server.metrics.certificates_reloaded.count() == 1).await;
+    assert_eq!(shown(&server).await, fingerprint(&new));
+}
+
 /// A server that knows clients of an authority.
 async fn with_clients() -> (Running, Authority) {
     let files = Files::new();

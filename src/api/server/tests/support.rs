@@ -56,8 +56,13 @@ impl Authority {
     }
 
     pub(super) fn issue(&self, name: &str) -> Identity {
+        self.issue_until(name, rcgen::date_time_ymd(4096, 1, 1))
+    }
+
+    pub(super) fn issue_until(&self, name: &str, end: time::OffsetDateTime) -> Identity {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
+        params.not_after = end;
         params.distinguished_name.push(DnType::CommonName, name);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         let issuer = Issuer::from_params(&self.params, &self.key);
