@@ -70,10 +70,30 @@ impl Activity {
         }
     }
 
-    /// Since when it has had nothing to do; nothing while a request runs.
-    pub(super) fn idle_since(&self) -> Option<Instant> {
+    /// Since when it could give way; nothing while a request is worked for. One whose body has not come is not: otherwise
+    /// whoever sends bodies slowly would keep everybody else out.
+    pub(super) fn dispensable_since(&self) -> Option<Instant> {
         let state = self.state();
-        (state.running == 0).then_some(state.since)
+        (state.running == state.bodies).then_some(state.since)
+    }
+
+    /// The body of a request begins to come.
+    pub(super) fn body_begins(&self) {
+        self.state().bodies += 1;
+    }
+
+    /// So many bytes of it have come; how many there are now of all bodies on their way.
+    pub(super) fn body_grows(&self, bytes: usize) -> usize {
+        let mut state = self.state();
+        state.body_bytes += bytes;
+        state.body_bytes
+    }
+
+    /// It has come, with so many bytes, or is not waited for any more.
+    pub(super) fn body_ends(&self, bytes: usize) {
+        let mut state = self.state();
+        state.bodies -= 1;
+        state.body_bytes -= bytes;
     }
 
     pub(super) fn is_http1(&self) {
@@ -173,6 +193,10 @@ struct State {
     opened: Instant,
     /// Requests that run.
     running: usize,
+    /// Of these, those whose body has not come.
+    bodies: usize,
+    /// What has come of those.
+    body_bytes: usize,
     /// Since when any runs, or none.
     since: Instant,
     head_since: Option<Instant>,
@@ -193,6 +217,8 @@ impl State {
             is_http1: false,
             opened: now,
             running: 0,
+            bodies: 0,
+            body_bytes: 0,
             since: now,
             head_since: None,
             head_is_late: false,
@@ -277,10 +303,15 @@ mod tests {
         met_at(&activity, start + SECOND * 30, Due::Cut(Cut::Idle));
         activity.is_http1();
         assert_eq!(activity.request_begins(start + SECOND * 20), None);
-        assert_eq!(activity.idle_since(), None);
+        assert_eq!(activity.dispensable_since(), None);
+        activity.body_begins();
+        assert_eq!(activity.dispensable_since(), Some(start + SECOND * 20));
+        assert_eq!((activity.body_grows(7), activity.body_grows(3)), (7, 10));
+        activity.body_ends(10);
+        assert_eq!(activity.dispensable_since(), None);
         met_at(&activity, start + SECOND * 60, Due::Cut(Cut::NotReading));
         activity.request_ends(start + SECOND * 25, false);
-        assert_eq!(activity.idle_since(), Some(start + SECOND * 25));
+        assert_eq!(activity.dispensable_since(), Some(start + SECOND * 25));
         met_at(&activity, start + SECOND * 55, Due::Cut(Cut::Idle));
     }
 

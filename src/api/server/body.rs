@@ -2,8 +2,8 @@
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -12,6 +12,8 @@ use axum::http::StatusCode;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Sleep, sleep};
 
+use super::activity::Activity;
+use super::limits::CONNECTION_BODIES;
 use crate::api::problem::Problem;
 
 /// Lets the bodies of a route be so large, instead of [`Limits::body_bytes`](super::Limits::body_bytes):
@@ -40,6 +42,8 @@ pub fn body_at_most(bytes: usize) -> impl Fn(Request) -> std::future::Ready<Requ
 pub(super) struct BodyWatch {
     most: AtomicUsize,
     trouble: OnceLock<Trouble>,
+    /// What a handler has not read, over HTTP/1.
+    unread: Mutex<Option<Incoming>>,
 }
 
 /// Why a body did not come to its end.
@@ -51,6 +55,9 @@ pub(super) enum Trouble {
     /// More time than may be.
     #[error("the body took too long")]
     Late,
+    /// More than may come at once on one connection.
+    #[error("too much comes at once on this connection")]
+    Crowded,
     /// It broke off, or a chunk cannot be read.
     #[error("the body cannot be read to its end")]
     Broken,
@@ -61,7 +68,25 @@ impl BodyWatch {
         Arc::new(Self {
             most: AtomicUsize::new(most),
             trouble: OnceLock::new(),
+            unread: Mutex::default(),
         })
+    }
+
+    /// Whether nothing of it is left before the next request. What has come already is thrown away; nothing is waited for.
+    pub(super) fn is_over(&self) -> bool {
+        let unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut unread) = unread else { return true };
+        let mut left = self.most.load(Ordering::Relaxed);
+        let mut cx = Context::from_waker(Waker::noop());
+        while let Poll::Ready(frame) = Pin::new(&mut unread).poll_frame(&mut cx) {
+            let Some(frame) = frame else { return true };
+            let bytes = frame.ok().and_then(|frame| frame.data_ref().map(Bytes::len));
+            match left.checked_sub(bytes.unwrap_or(usize::MAX)) {
+                Some(rest) => left = rest,
+                None => return false,
+            }
+        }
+        false
     }
 
     /// Whatever a handler made of an error in reading, this is what it was.
@@ -85,6 +110,11 @@ impl Trouble {
                 "body-too-late",
                 "The body of the request took too long",
             ),
+            Self::Crowded => Problem::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too-much-at-once",
+                "The bodies of requests that come at once on this connection are too large",
+            ),
             Self::Broken => Problem::new(
                 StatusCode::BAD_REQUEST,
                 "malformed-body",
@@ -96,27 +126,70 @@ impl Trouble {
 
 /// A body that is watched.
 pub(super) struct WatchedBody {
-    inner: Incoming,
+    inner: Option<Incoming>,
     watch: Arc<BodyWatch>,
     come: usize,
-    /// Nothing waits for a body that is empty.
-    deadline: Option<Pin<Box<Sleep>>>,
+    /// Until all of it has come; nothing waits for a body that is empty.
+    coming: Option<Coming>,
+}
+
+/// A body on its way. As long as nothing but bodies is on its way, the connection has not earned its place.
+struct Coming {
+    activity: Arc<Activity>,
+    deadline: Pin<Box<Sleep>>,
+    /// What has come of it.
+    bytes: usize,
+}
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        self.activity.body_ends(self.bytes);
+    }
 }
 
 impl WatchedBody {
-    pub(super) fn new(inner: Incoming, watch: Arc<BodyWatch>, limit: Duration) -> Self {
-        let deadline = (!inner.is_end_stream()).then(|| Box::pin(sleep(limit)));
-        Self {
-            inner,
+    pub(super) fn new(inner: Incoming, watch: Arc<BodyWatch>, activity: Arc<Activity>, limit: Duration) -> Self {
+        let mut body = Self {
+            inner: None,
             watch,
             come: 0,
-            deadline,
+            coming: None,
+        };
+        if !inner.is_end_stream() {
+            body.inner = Some(inner);
+            activity.body_begins();
+            body.coming = Some(Coming {
+                activity,
+                deadline: Box::pin(sleep(limit)),
+                bytes: 0,
+            });
         }
+        body
+    }
+
+    fn ends(&mut self) {
+        self.coming = None;
+        self.inner = None;
     }
 
     fn failed(&mut self, trouble: Trouble) -> Poll<Option<Result<Frame<Bytes>, Trouble>>> {
         let first = *self.watch.trouble.get_or_init(|| trouble);
         Poll::Ready(Some(Err(first)))
+    }
+
+    /// Counts what has come.
+    fn take(&mut self, bytes: usize, most: usize) -> Result<(), Trouble> {
+        self.come += bytes;
+        if self.come > most {
+            return Err(Trouble::TooLarge(most));
+        }
+        if let Some(coming) = &mut self.coming {
+            coming.bytes += bytes;
+            if coming.activity.body_grows(bytes) > CONNECTION_BODIES {
+                return Err(Trouble::Crowded);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -129,23 +202,32 @@ impl Body for WatchedBody {
         if let Some(trouble) = this.watch.trouble() {
             return Poll::Ready(Some(Err(trouble)));
         }
+        let Some(inner) = &mut this.inner else {
+            return Poll::Ready(None);
+        };
         let most = this.watch.most.load(Ordering::Relaxed);
         // Told beforehand: nothing of it need be read.
-        let told = usize::try_from(this.inner.size_hint().lower()).unwrap_or(usize::MAX);
+        let told = usize::try_from(inner.size_hint().lower()).unwrap_or(usize::MAX);
         if this.come.saturating_add(told) > most {
             return this.failed(Trouble::TooLarge(most));
         }
-        match Pin::new(&mut this.inner).poll_frame(cx) {
+        match Pin::new(&mut *inner).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
-                this.come += frame.data_ref().map_or(0, Bytes::len);
-                if this.come > most {
-                    return this.failed(Trouble::TooLarge(most));
+                let is_last = inner.is_end_stream();
+                if let Err(trouble) = this.take(frame.data_ref().map_or(0, Bytes::len), most) {
+                    return this.failed(trouble);
+                }
+                if is_last {
+                    this.ends();
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(_))) => this.failed(Trouble::Broken),
-            Poll::Ready(None) => Poll::Ready(None),
-            Poll::Pending => match this.deadline.as_mut().map(|deadline| deadline.as_mut().poll(cx)) {
+            Poll::Ready(None) => {
+                this.ends();
+                Poll::Ready(None)
+            }
+            Poll::Pending => match this.coming.as_mut().map(|coming| coming.deadline.as_mut().poll(cx)) {
                 Some(Poll::Ready(())) => this.failed(Trouble::Late),
                 _ => Poll::Pending,
             },
@@ -153,10 +235,17 @@ impl Body for WatchedBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.inner.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        self.inner.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+impl Drop for WatchedBody {
+    fn drop(&mut self) {
+        let unread = self.inner.take();
+        *self.watch.unread.lock().unwrap_or_else(PoisonError::into_inner) = unread;
     }
 }

@@ -86,6 +86,10 @@ impl Default for Limits {
 pub(super) const STREAM_WINDOW: u32 = 64 * 1024;
 pub(super) const CONNECTION_WINDOW: u32 = 256 * 1024;
 
+/// Bytes of bodies that are on their way at once on one connection, all its requests together: sixteen full ones. Without it
+/// every request of an HTTP/2 connection could hold the largest body there is, and never end it.
+pub(super) const CONNECTION_BODIES: usize = 256 * 1024;
+
 /// Bytes of an answer that wait in memory for a client to take them: by HTTP/1 connection or HTTP/2 request.
 pub(super) const WRITE_BUFFER: usize = 64 * 1024;
 

@@ -52,6 +52,8 @@ counters! {
     requests_body_large,
     /// Requests refused because their body took too long
     requests_body_late,
+    /// Requests refused because too much of bodies came at once on their connection
+    requests_bodies_crowded,
     /// Requests refused because a trusted proxy did not say whom they are from
     requests_unattributed,
     /// Requests refused because a trusted proxy passed them on from where no client may come

@@ -1,5 +1,6 @@
 //! Places for connections: as many as there may be at once, and of one address.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
@@ -50,7 +51,7 @@ impl fmt::Debug for Place {
 /// No place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Full {
-    /// Requests run on all connections.
+    /// Requests are worked for on all connections.
     House,
     /// The address has its share.
     Address,
@@ -65,8 +66,8 @@ impl Places {
         })
     }
 
-    /// A place for a connection from `address`; nobody's share for a trusted proxy. In a full house the connection gives
-    /// way that has had no request running for longest.
+    /// A place for a connection from `address`; nobody's share for a trusted proxy. In a full house a connection gives way
+    /// for which nothing is worked: of the address that has the most, the one that has waited for longest.
     pub(super) fn take(self: &Arc<Self>, address: Option<IpAddr>, activity: Arc<Activity>) -> Result<Place, Full> {
         let mut table = self.table();
         table.count(address, self.limits.connections_per_address)?;
@@ -148,11 +149,14 @@ impl Table {
 
     /// Looks at all; that costs little beside the handshake of the one that comes.
     fn make_room(&mut self) -> bool {
-        let idle = self
-            .taken
-            .iter()
-            .filter_map(|(id, taken)| Some((taken.activity.idle_since()?, *id)));
-        let Some((_, id)) = idle.min() else { return false };
+        let held = |taken: &Taken| taken.address.map_or(0, |address| self.per_address[&address]);
+        let dispensable = self.taken.iter().filter_map(|(id, taken)| {
+            let since = taken.activity.dispensable_since()?;
+            Some((Reverse(held(taken)), since, *id))
+        });
+        let Some((.., id)) = dispensable.min() else {
+            return false;
+        };
         if let Some(taken) = self.remove(id) {
             taken.give_way.cancel();
         }
@@ -229,6 +233,25 @@ mod tests {
         drop((taken, fourth, fifth));
         assert!(places.table().taken.is_empty() && places.table().per_address.is_empty());
         assert_eq!(places.metrics.connections_open(), 0);
+    }
+
+    #[test]
+    fn whoever_has_the_most_gives_way_first_and_one_whose_body_does_not_come_too() {
+        let start = monotonic();
+        let places = places(4, 10);
+        let of_one = places.take(Some(ONE), activity(start)).expect("a place");
+        let slow: Vec<_> = (1..4)
+            .map(|second| {
+                let activity = activity(start + Duration::from_secs(second));
+                activity.request_begins(start + Duration::from_secs(second));
+                activity.body_begins();
+                places.take(Some(OTHER), activity).expect("a place")
+            })
+            .collect();
+        let newcomer = places.take(Some(ONE), activity(start + Duration::from_secs(9)));
+        assert!(newcomer.is_ok() && !of_one.give_way.is_cancelled());
+        let gone: Vec<bool> = slow.iter().map(|place| place.give_way.is_cancelled()).collect();
+        assert_eq!(gone, [true, false, false]);
     }
 
     #[test]

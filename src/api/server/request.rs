@@ -68,7 +68,8 @@ impl Requests {
         extensions.remove::<OnUpgrade>();
         extensions.insert(peer);
         extensions.insert(Arc::clone(&watch));
-        let request = request.map(|body| WatchedBody::new(body, Arc::clone(&watch), limits.body));
+        let request =
+            request.map(|body| WatchedBody::new(body, Arc::clone(&watch), Arc::clone(&self.activity), limits.body));
         let answered = timeout(
             limits.request,
             TowerToHyperService::new(self.router.clone()).call(request),
@@ -79,6 +80,8 @@ impl Requests {
             return closing(trouble.problem(), version);
         }
         match answered {
+            // Over HTTP/1 the next request is behind the rest of this one, which nobody reads.
+            Ok(Ok(response)) if version < Version::HTTP_2 && !watch.is_over() => with_close(response, version),
             Ok(Ok(response)) => response,
             Ok(Err(never)) => match never {},
             Err(_) => {
@@ -172,7 +175,11 @@ const OVERLONG: Problem = Problem::new(
 /// A problem after which an HTTP/1 connection is of no more use: where the next request begins is not known, or what is
 /// left of this one is not worth to be read.
 fn closing(problem: Problem, version: Version) -> axum::response::Response {
-    let mut response = problem.into_response();
+    with_close(problem.into_response(), version)
+}
+
+/// The last answer of its connection, over HTTP/1 (RFC 9112, section 9.6).
+fn with_close(mut response: axum::response::Response, version: Version) -> axum::response::Response {
     if version < Version::HTTP_2 {
         response
             .headers_mut()
@@ -185,6 +192,7 @@ fn count(metrics: &ServerMetrics, trouble: Trouble) {
     let counter = match trouble {
         Trouble::TooLarge(_) => &metrics.requests_body_large,
         Trouble::Late => &metrics.requests_body_late,
+        Trouble::Crowded => &metrics.requests_bodies_crowded,
         Trouble::Broken => &metrics.requests_malformed,
     };
     counter.add_one();

@@ -36,6 +36,23 @@ async fn in_a_full_house_the_longest_idle_gives_way() {
 }
 
 #[tokio::test]
+async fn bodies_that_do_not_come_keep_nobody_out() {
+    let server = start(|settings| settings.limits.connections = 3).await;
+    let mut slow = Vec::new();
+    for _ in 0..3 {
+        let mut stream = server.connect().await;
+        let head = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf";
+        send(&mut stream, head).await;
+        slow.push(stream);
+    }
+    until("begun", || server.metrics.requests.count() == 3).await;
+    let mut newcomer = server.connect().await;
+    assert_eq!(exchange(&mut newcomer, get_request("/")).await.status, 200);
+    assert_eq!(server.metrics.gave_way.count(), 1);
+    assert!(rest(&mut slow[0]).await.is_empty(), "gone");
+}
+
+#[tokio::test]
 async fn one_address_has_its_share() {
     let server = start(|settings| settings.limits.connections_per_address = 2).await;
     let first = server.connect().await;

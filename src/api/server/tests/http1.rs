@@ -150,6 +150,17 @@ async fn requests_in_a_row_are_answered_in_order() {
     }
 }
 
+/// RFC 9112, section 9.6: a client that is not told would lose its next request.
+#[tokio::test]
+async fn an_answer_before_the_end_of_the_body_says_that_it_is_the_last() {
+    let server = start(|_| ()).await;
+    let mut stream = server.connect().await;
+    let deaf = "POST /deaf HTTP/1.1\r\nHost: a\r\nContent-Length: 3000\r\n\r\nxyz";
+    let answer = exchange(&mut stream, deaf).await;
+    assert_eq!(answer.body, "not read");
+    assert!(answer.closes());
+}
+
 #[tokio::test]
 async fn a_refusal_waits_for_the_answers_before_it() {
     let server = start(|_| ()).await;

@@ -68,6 +68,24 @@ async fn limits_of_a_request_are_the_same() {
 }
 
 #[tokio::test]
+async fn bodies_that_come_at_once_are_not_all_held() {
+    let server = start(|_| ()).await;
+    let client = server.http2().await;
+    let mut bodies = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let mut client = client.clone();
+        // As large as may be, but for the end.
+        let begun = futures_util::stream::once(async { Ok::<_, std::convert::Infallible>(vec![b'x'; 60_000]) });
+        let body = Body::from_stream(futures_util::StreamExt::chain(begun, futures_util::stream::pending()));
+        let request = Request::post("https://localhost/echo").body(body).expect("a request");
+        bodies.spawn(async move { client.send_request(request).await.expect("an answer").status() });
+    }
+    let refused = bodies.join_next().await.expect("one").expect("an answer");
+    assert_eq!(refused, 429);
+    assert!(server.metrics.requests_bodies_crowded.count() > 0);
+}
+
+#[tokio::test]
 async fn a_head_that_is_too_long_is_refused() {
     let server = start(|_| ()).await;
     let mut client = server.http2().await;
