@@ -37,7 +37,7 @@ impl Visit {
         let mut failed = None;
         if let Progress::Asking { claim, round } = &loaded.state.progress {
             if let Some(charged) = &round.charged {
-                let mut watched = Watched::load(&self.services, tx, &loaded.state, claim).await?;
+                let mut watched = Watched::load(&self.services, tx, &loaded.state, claim, now).await?;
                 watched.failed(&self.services, charged, now);
                 watched.save(tx).await?;
             }

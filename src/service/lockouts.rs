@@ -1,5 +1,9 @@
-//! The lockouts that a round of questions is charged to: the claimed user (or decoy), the calling number, and the trunk
-//! if that is switched on. Loaded and stored in the transaction of the step.
+//! The lockouts that a round of questions is charged to: the claimed person (or decoy), what was keyed, the calling
+//! number, and the trunk if that is switched on. Loaded and stored in the transaction of the step.
+//!
+//! The person's own lockout is never shown. Somebody has two IDs, a number and a name: if the second one were locked by tries
+//! with the first, whoever tries would learn that there is such a person, and which IDs are theirs. So it is told by what was
+//! keyed, which counts alike for everybody, and a round that the person may not have goes on without hope.
 
 use super::visit::{Charged, Claim, State, subject_of};
 use super::{ServiceError, Services, Visit};
@@ -9,14 +13,30 @@ use crate::store::lockout::{self, SubjectKind};
 use crate::store::{StoreError, Transaction};
 use crate::time::Timestamp;
 
-/// Lockouts in their order: user, caller, trunk.
-pub(super) struct Watched(Vec<One>);
+/// Lockouts in their order: person, entry, caller, trunk. Of the first one nothing is shown.
+pub(super) struct Watched {
+    person: Option<One>,
+    shown: Vec<One>,
+}
 
 struct One {
     key: SubjectKey,
     kind: SubjectKind,
     before: Lockout,
     now: Lockout,
+}
+
+impl One {
+    /// Loads and locks it.
+    async fn load(tx: &mut Transaction, (key, kind): (SubjectKey, SubjectKind)) -> Result<Self, StoreError> {
+        let before = lockout::find_for_update(tx, &key, kind).await?;
+        Ok(Self {
+            key,
+            kind,
+            now: before.clone(),
+            before,
+        })
+    }
 }
 
 impl Watched {
@@ -26,35 +46,40 @@ impl Watched {
         tx: &mut Transaction,
         state: &State,
         claim: &Claim,
+        now: Timestamp,
     ) -> Result<Self, ServiceError> {
-        let claimed = claim.claimed(services.peppers())?;
-        let mut subjects = vec![(subject_of(&claimed, services.peppers()), SubjectKind::User)];
+        let peppers = services.peppers();
+        let claimed = claim.claimed(peppers)?;
+        let person = One::load(tx, (subject_of(&claimed, peppers), SubjectKind::User)).await?;
+        let generation = person.before.generation_at(now, services.lockout_config(person.kind));
+        let entry = SubjectKey::entry(peppers, claim.entry.as_str(), claimed.hashing_id(), generation);
+        let mut subjects = vec![(entry, SubjectKind::User)];
         subjects.extend(services.caller_subjects(state));
-        Self::of(tx, subjects).await
+        Ok(Self {
+            person: Some(person),
+            ..Self::of(tx, subjects).await?
+        })
     }
 
-    /// Loads and locks these.
+    /// Loads and locks these; all of them are shown.
     pub(super) async fn of(
         tx: &mut Transaction,
         subjects: Vec<(SubjectKey, SubjectKind)>,
     ) -> Result<Self, ServiceError> {
-        let mut all = Vec::with_capacity(subjects.len());
-        for (key, kind) in subjects {
-            let before = lockout::find_for_update(tx, &key, kind).await?;
-            all.push(One {
-                key,
-                kind,
-                now: before.clone(),
-                before,
-            });
+        let mut shown = Vec::with_capacity(subjects.len());
+        for subject in subjects {
+            shown.push(One::load(tx, subject).await?);
         }
-        Ok(Self(all))
+        Ok(Self { person: None, shown })
     }
 
-    /// Begins a round on all of them, or on none.
+    /// Begins a round on all that are shown, or on none; and on the person, if the person may have it.
     pub(super) fn begin(&mut self, services: &Services, now: Timestamp) -> Result<Charged, Refusal> {
+        if let Some(one) = &mut self.person {
+            one.now.settle(now, services.lockout_config(one.kind));
+        }
         let mut watches: Vec<Watch<'_>> = self
-            .0
+            .shown
             .iter_mut()
             .map(|one| Watch {
                 lockout: &mut one.now,
@@ -62,8 +87,13 @@ impl Watched {
             })
             .collect();
         let charges = begin_all(&mut watches, now)?;
+        let person = self.person.as_mut().and_then(|one| {
+            let config = services.lockout_config(one.kind);
+            one.now.begin(now, config).ok()
+        });
         Ok(Charged {
             generations: charges.into_iter().map(Charge::generation).collect(),
+            person: person.map(Charge::generation),
         })
     }
 
@@ -84,7 +114,8 @@ impl Watched {
         now: Timestamp,
         end: fn(&mut Lockout, Charge, Timestamp, &LockoutConfig),
     ) {
-        for (one, &generation) in self.0.iter_mut().zip(&charged.generations) {
+        let person = self.person.iter_mut().zip(&charged.person);
+        for (one, &generation) in self.shown.iter_mut().zip(&charged.generations).chain(person) {
             let config = services.lockout_config(one.kind);
             end(&mut one.now, Charge::from_stored(generation), now, config);
         }
@@ -92,7 +123,7 @@ impl Watched {
 
     /// Stores them.
     pub(super) async fn save(&self, tx: &mut Transaction) -> Result<(), StoreError> {
-        for one in &self.0 {
+        for one in self.person.iter().chain(&self.shown) {
             lockout::put(tx, &one.key, &one.now).await?;
         }
         Ok(())
@@ -111,7 +142,12 @@ impl Watched {
     }
 
     fn newly_locked(&self, services: &Services, now: Timestamp) -> impl Iterator<Item = (&One, Refusal)> {
-        self.0.iter().filter_map(move |one| {
+        // What was keyed is no subject of its own to those who are told: the person behind it is.
+        let told = match &self.person {
+            Some(_) => &self.shown[1..],
+            None => &self.shown[..],
+        };
+        self.person.iter().chain(told).filter_map(move |one| {
             let config = services.lockout_config(one.kind);
             let was = one.before.standing(now, config);
             let Standing::Refused(refusal) = one.now.standing(now, config) else {

@@ -292,10 +292,13 @@ impl Round {
     }
 }
 
-/// The lockouts that a round was charged to, by their generation; in the order user, caller, trunk.
+/// The lockouts that a round was charged to, by their generation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Charged {
+    /// In the order entry, caller, trunk.
     pub(super) generations: Vec<u32>,
+    /// That of the person; none when the person may not try now, and nobody is to see that: no answer is right then.
+    pub(super) person: Option<u32>,
 }
 
 impl State {

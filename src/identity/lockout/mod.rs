@@ -174,6 +174,14 @@ impl Lockout {
         }
     }
 
+    /// The [`Lockout::generation`] that a round which begins now is in: quiet time wipes the slate too.
+    #[must_use]
+    pub fn generation_at(&self, now: Timestamp, config: &LockoutConfig) -> u32 {
+        let mut then = self.clone();
+        then.settle(now, config);
+        then.generation
+    }
+
     /// Whether this state is as good as none, so that its row may go.
     #[must_use]
     pub fn is_forgotten(&self, now: Timestamp, config: &LockoutConfig) -> bool {
@@ -184,8 +192,8 @@ impl Lockout {
         now.since(self.last) >= config.hold_forget_after
     }
 
-    /// Lets time do its work.
-    fn settle(&mut self, now: Timestamp, config: &LockoutConfig) {
+    /// Lets time do its work; [`Lockout::begin`] does so first.
+    pub fn settle(&mut self, now: Timestamp, config: &LockoutConfig) {
         // A clock set back: what lies in the future happened now.
         self.last = self.last.min(now);
         if let Some(delay) = &mut self.delay {
@@ -194,7 +202,8 @@ impl Lockout {
         if self.delay.is_some_and(|delay| now.since(delay.since) >= delay.length) {
             self.delay = None;
         }
-        if now.since(self.last) >= config.hold_forget_after {
+        let is_blank = self.consecutive == 0 && self.streak == 0 && self.delay.is_none();
+        if now.since(self.last) >= config.hold_forget_after && !is_blank {
             self.wipe();
         } else if now.since(self.last) >= config.forget_after && self.delay.is_none() {
             self.streak = 0;

@@ -21,6 +21,14 @@ impl SubjectKey {
         Self(peppers.eldest().mac("lockout decoy", &[tag]))
     }
 
+    /// What was keyed, meant for one person or decoy, since that person's slate was last wiped.
+    #[must_use]
+    pub fn entry(peppers: &Peppers, entry: &str, who: UserId, generation: u32) -> Self {
+        let (who, generation) = (who.as_uuid(), generation.to_be_bytes());
+        let parts = [entry.as_bytes(), who.as_bytes(), &generation];
+        Self(peppers.eldest().mac("lockout entry", &parts))
+    }
+
     /// A calling number as the trunk gave it, without anything but digits and a plus. Callers without a number share
     /// one key per trunk.
     #[must_use]
@@ -78,9 +86,12 @@ mod tests {
     fn subjects_of_all_kinds_are_different_and_numbers_are_compared_by_their_digits() {
         let peppers = Peppers::single(Pepper::new(PepperId(1), [7; 32]));
         let caller = |number| SubjectKey::caller(&peppers, "carrier", number);
-        let user = SubjectKey::user(&peppers, UserId::from_uuid(uuid::Uuid::from_u128(1)));
+        let who = UserId::from_uuid(uuid::Uuid::from_u128(1));
         let all = [
-            user,
+            SubjectKey::user(&peppers, who),
+            SubjectKey::entry(&peppers, "1", who, 0),
+            SubjectKey::entry(&peppers, "1", who, 1),
+            SubjectKey::entry(&peppers, "2", who, 0),
             SubjectKey::trunk(&peppers, "carrier"),
             caller(None),
             caller(Some("+15551234567")),

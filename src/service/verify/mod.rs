@@ -191,7 +191,7 @@ impl Visit {
         let Some(questions) = questions else {
             return Ok(None);
         };
-        let mut watched = Watched::load(services, tx, state, &claim).await?;
+        let mut watched = Watched::load(services, tx, state, &claim, now).await?;
         let charged = watched.begin(services, now).ok();
         watched.save(tx).await?;
         let events = watched.events(services, state, now);
@@ -277,16 +277,18 @@ impl Visit {
         now: Timestamp,
     ) -> Result<Step, ServiceError> {
         let mut attempt = resume(&self.services, asked, state)?;
+        let is_hopeless = asked.is_hopeless();
         let mut events = Vec::new();
         let last = asked.round.questions.len() - asked.round.asked;
         for (index, (enrolled, verdict)) in asked.questions.iter().zip(judged).enumerate() {
             events.push(verdict_event(asked, enrolled, verdict.right));
+            let right = verdict.right && !is_hopeless;
             if index + 1 == last {
-                let step = self.last_answer(tx, state, asked, attempt, verdict.right, now).await?;
+                let step = self.last_answer(tx, state, asked, attempt, right, now).await?;
                 events.extend(step.events);
                 return Ok(Step { events, ..step });
             }
-            attempt.answer(verdict.right, || Ok(()));
+            attempt.answer(right, || Ok(()));
         }
         Ok(Step {
             progress: asked.on(attempt.progress(), asked.round.charged.clone()),
@@ -307,7 +309,7 @@ impl Visit {
     ) -> Result<Step, ServiceError> {
         let services = &self.services;
         let charged = asked.round.charged.as_ref().ok_or(ServiceError::NoVisit)?;
-        let mut watched = Watched::load(services, tx, state, &asked.claim).await?;
+        let mut watched = Watched::load(services, tx, state, &asked.claim, now).await?;
         let mut next = None;
         let outcome = attempt.answer(right, || {
             watched.failed(services, charged, now);
@@ -327,7 +329,8 @@ impl Visit {
             AttemptOutcome::Locked => Step::closed(asked, "locked", Answered::Locked),
             AttemptOutcome::Failed | AttemptOutcome::More => {
                 watched.failed(services, charged, now);
-                Step::closed(asked, "wrong answers", Answered::Failed)
+                let reason = if asked.is_hopeless() { "locked" } else { "wrong answers" };
+                Step::closed(asked, reason, Answered::Failed)
             }
         };
         watched.save(tx).await?;
@@ -375,6 +378,14 @@ struct Step {
 }
 
 impl Asked {
+    /// Whether the person may not try now, which is not shown: nothing that is answered is right.
+    fn is_hopeless(&self) -> bool {
+        self.round
+            .charged
+            .as_ref()
+            .is_some_and(|charged| charged.person.is_none())
+    }
+
     /// The attempt goes on from here.
     fn on(&self, progress: AttemptProgress, charged: Option<Charged>) -> Progress {
         Progress::Asking {

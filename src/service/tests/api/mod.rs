@@ -273,6 +273,61 @@ async fn two_ids_of_one_person_are_not_seen_to_be_so() {
     assert!(both.iter().all(|candidate| candidate.handle != one[0].handle));
 }
 
+/// What a caller hears who keys this and is wrong until the session is over.
+async fn tried_in_vain(services: &Services, entry: &str) -> Vec<RoundEnded> {
+    let visit = session(services).await.visit;
+    let listed = listed(&visit, entry).await;
+    let mut heard = Vec::new();
+    loop {
+        let asked = asked(&visit, &listed[0].handle).await;
+        heard.push(visit.answer_all(&right_answers("9999", &asked), None).await.unwrap());
+        if *heard.last().unwrap() != RoundEnded::Retry {
+            visit.end().await.unwrap();
+            return heard;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_lockout_by_one_id_is_not_seen_at_another_of_the_same_person() {
+    let house = House::build().await;
+    let services = &house.services;
+    add_client(services, "ivr").await;
+    for entry in ["1001", "7777"] {
+        let mut heard = Vec::new();
+        for _ in 0..4 {
+            heard = tried_in_vain(services, entry).await;
+        }
+        assert_eq!(heard, [RoundEnded::Locked], "{entry}");
+    }
+    // The login ada is 232, and nobody's is 555: neither was tried.
+    let fresh = tried_in_vain(services, "555").await;
+    assert_eq!(tried_in_vain(services, "232").await, fresh);
+    assert_eq!(fresh, [RoundEnded::Retry, RoundEnded::Failed]);
+    // And the person is locked none the less: right answers are of no use, whichever way they come.
+    let visit = session(services).await.visit;
+    let listed_by_login = listed(&visit, "232").await;
+    let questions = asked(&visit, &listed_by_login[0].handle).await;
+    let ended = visit
+        .answer_all(&right_answers("1001", &questions), None)
+        .await
+        .unwrap();
+    assert_ne!(ended, RoundEnded::Passed);
+    assert!(visit.evidence().await.is_err());
+    // Until somebody lets them in again, at either.
+    services.release_user(&cli(), &"ada".parse().unwrap()).await.unwrap();
+    for entry in ["232", "1001"] {
+        let visit = session(services).await.visit;
+        let listed = listed(&visit, entry).await;
+        let questions = asked(&visit, &listed[0].handle).await;
+        let ended = visit
+            .answer_all(&right_answers("1001", &questions), None)
+            .await
+            .unwrap();
+        assert_eq!(ended, RoundEnded::Passed, "{entry}");
+    }
+}
+
 #[tokio::test]
 async fn what_one_session_was_given_means_nothing_in_another() {
     let house = House::build().await;
