@@ -5,7 +5,7 @@
 //!
 //! | module | what lives there |
 //! |---|---|
-//! | [`secret`], [`digit`], [`time`], [`table`], [`checked_toml`], [`telemetry`], [`counter`], [`rate`], [`network_list`] | redacting types, keys of the keypad, clocks, tables that shrink, files people write, logs, counters, token buckets, lists of networks |
+//! | [`secret`], [`digit`], [`language`], [`time`], [`table`], [`checked_toml`], [`telemetry`], [`counter`], [`rate`], [`network_list`] | redacting types, keys of the keypad, language tags, clocks, tables that shrink, files people write, logs, counters, token buckets, lists of networks |
 //! | [`key_file`], [`vault`], [`program`] | keys outside of the database, credentials sealed with them, programs of others |
 //! | [`telephony`] `::{sdp, rtp, codec, dtmf}` | pure: bytes and numbers in, types out |
 //! | [`dialplan`] | call flows: model, parser, checker, graph, interpreter; pure |
@@ -23,6 +23,7 @@ pub mod checked_toml;
 pub mod counter;
 pub mod digit;
 pub mod key_file;
+pub mod language;
 pub mod network_list;
 pub mod program;
 pub mod rate;

@@ -11,6 +11,7 @@ use super::ids::UserId;
 use super::keypad::{KeypadId, number_keys};
 use super::pepper::{PepperId, Peppers};
 use crate::digit::Digits;
+use crate::language::Language;
 
 /// A user as the rules see them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +31,7 @@ pub struct User {
     /// Whether they may use Passline.
     pub status: UserStatus,
     /// Language to speak with them, if they chose one.
-    pub language: Option<LanguageTag>,
+    pub language: Option<Language>,
 }
 
 impl User {
@@ -106,9 +107,6 @@ pub enum UserError {
         Discriminator::MAX_LEN
     )]
     Discriminator,
-    /// Not a language tag.
-    #[error("a language is written as in en-US (BCP 47)")]
-    Language,
     /// Not a telephone number.
     #[error("a telephone number has 2 to 25 digits")]
     Phone,
@@ -240,32 +238,6 @@ impl fmt::Debug for Discriminator {
     }
 }
 
-/// A language, as in `en-US` (the shape of BCP 47: letters and digits in parts of 1 to 8, the first 2 or 3 letters).
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct LanguageTag(String);
-
-impl LanguageTag {
-    /// The tag as given.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for LanguageTag {
-    type Err = UserError;
-
-    fn from_str(text: &str) -> Result<Self, UserError> {
-        let mut parts = text.split('-');
-        let language = parts.next().unwrap_or_default();
-        let good = text.len() <= 35
-            && (2..=3).contains(&language.len())
-            && language.bytes().all(|b| b.is_ascii_alphabetic())
-            && parts.all(|part| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric()));
-        good.then(|| Self(text.into())).ok_or(UserError::Language)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::pepper::Pepper;
@@ -311,17 +283,6 @@ mod tests {
         assert!("x".repeat(256).parse::<Login>().is_ok());
         assert!("x".repeat(257).parse::<Login>().is_err());
         assert!("E17".parse::<EmployeeNumber>().is_err());
-        for (tag, good) in [
-            ("en", true),
-            ("en-US", true),
-            ("zh-Hant-TW", true),
-            ("e", false),
-            ("en_US", false),
-            ("en-", false),
-            ("../en", false),
-        ] {
-            assert_eq!(tag.parse::<LanguageTag>().is_ok(), good, "{tag}");
-        }
     }
 
     #[test]

@@ -30,8 +30,8 @@ use crate::identity::ids::SessionId;
 use crate::identity::keyed_hash::HashError;
 use crate::identity::lockout::{Refusal, Standing, SubjectKey};
 use crate::identity::question::Channel;
-use crate::identity::user::LanguageTag;
 use crate::integration::target::Expiry;
+use crate::language::Language;
 use crate::network_list::{self, NetworkList};
 use crate::secret::Secret;
 use crate::store::api_client::{self, ApiClientRow};
@@ -61,7 +61,7 @@ pub struct SignIn<'a> {
     /// The caller's telephone number, if the IVR knows it.
     pub caller: Option<&'a str>,
     /// The language to speak with the caller.
-    pub language: Option<LanguageTag>,
+    pub language: Option<Language>,
 }
 
 /// A session of a client.
@@ -74,7 +74,7 @@ pub struct ApiSession {
     /// What it may beyond the calls.
     pub rights: Vec<Right>,
     /// The language to speak with the caller, if the client has said it.
-    pub language: Option<LanguageTag>,
+    pub language: Option<Language>,
     /// Proves that a request belongs to it.
     pub token: Secret,
 }

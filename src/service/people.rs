@@ -10,7 +10,8 @@ use crate::identity::ids::{AccountId, QuestionId, UserId};
 use crate::identity::lockout::{Standing, SubjectKey};
 use crate::identity::profile::Profile;
 use crate::identity::question::{Channel, Channels, Origin as QuestionOrigin, Question};
-use crate::identity::user::{Discriminator, EmployeeNumber, LanguageTag, Login, User, UserError, UserStatus};
+use crate::identity::user::{Discriminator, EmployeeNumber, Login, User, UserError, UserStatus};
+use crate::language::Language;
 use crate::secret::Secret;
 use crate::store::account::{self, Account};
 use crate::store::lockout::{self, SubjectKind};
@@ -29,7 +30,7 @@ pub struct NewUser {
     /// Second number, for users who share their digits.
     pub discriminator: Option<Secret>,
     /// Language to speak with them.
-    pub language: Option<LanguageTag>,
+    pub language: Option<Language>,
     /// Their accounts: system and name there.
     pub accounts: Vec<(String, String)>,
 }

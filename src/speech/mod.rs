@@ -21,13 +21,12 @@
 pub mod audio;
 pub mod cache;
 pub mod catalog;
-pub mod language;
 pub mod phrase;
 pub mod render;
 pub mod speaker;
 pub mod synthesizer;
 pub mod utterance;
 
-pub use language::Language;
+pub use crate::language::Language;
 pub use speaker::{Config, SpeakError, Speaker, Speech};
 pub use utterance::{Part, Privacy, Utterance};

@@ -9,8 +9,8 @@ use super::audio::{condition, wav};
 use super::catalog::manifest::{Rendering, sha256_hex};
 use super::catalog::texts::is_prompt_id;
 use super::catalog::{Finding, Folder};
-use super::language::Language;
 use super::synthesizer::{Rate, Synthesizer, Text};
+use crate::language::Language;
 
 /// What to make again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

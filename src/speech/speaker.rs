@@ -15,12 +15,12 @@ use super::audio::resample::ResampleError;
 use super::audio::{Pcm, condition};
 use super::cache::{self, Cache, Key, PersonalScope};
 use super::catalog::{self, Catalog, Depth, Finding, Prompts};
-use super::language::Language;
 use super::phrase::spelling::Step;
 use super::phrase::{self, Fill, Pace, PhraseError, Piece, Spelled, Unspeakable};
 use super::synthesizer::{self, Engines, Rate, SynthesisError, Text, TextError};
 use super::utterance::{Privacy, Utterance};
 use crate::digit::Digit;
+use crate::language::Language;
 use crate::secret::Secret;
 use crate::telephony::codec::Clip;
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// Floors of the house from the ground up. The longest matching prefix says where a module lives.
 const FLOORS: &[(&str, u8)] = &[
+    ("language", 0),
     ("secret", 0),
     ("table", 0),
     ("time", 0),

@@ -42,7 +42,6 @@ pub use fault::{Fault, FaultKind};
 
 use super::limiter::Limiter;
 use crate::call::Labels;
-use crate::identity::user::LanguageTag;
 use crate::secret::Secret;
 use crate::service::{ApiPeer, ApiSession, Services, SignIn, SignedIn};
 use crate::speech::{Language, Speaker, Speech};
@@ -336,9 +335,8 @@ impl Calls {
     }
 
     /// The language of a session, as far as it is spoken here.
-    fn speaker(&self, wish: Option<&LanguageTag>) -> Result<Speaker, Fault> {
-        let wish = wish.and_then(|tag| tag.as_str().parse().ok());
-        let language = wish.as_ref().unwrap_or(&self.settings().language);
+    fn speaker(&self, wish: Option<&Language>) -> Result<Speaker, Fault> {
+        let language = wish.unwrap_or(&self.settings().language);
         let speaker = self
             .0
             .speech

@@ -89,7 +89,7 @@ texts! {
         "a calling number has at most 64 characters", None, 0..=64,
         "The caller's telephone number. Failed tries are counted for it; without it, or without a digit in it (`anonymous`), for the person alone.";
     /// A language.
-    Language(crate::identity::user::LanguageTag) = |text: &str| text.parse().ok(),
+    Language(crate::language::Language) = |text: &str| text.parse().ok(),
         "a language is written as in en-US (BCP 47)", Some("^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$"), 2..=35,
         "A language as in en-US (BCP 47). The closest one that is spoken here is used.";
 }

@@ -149,7 +149,6 @@ impl Door {
             calls.sign_in(sign_in, &client).await.map(Box::new)
         };
         let session = self.calls.run("IvrBegin", Place::SignIn, until, sign_in).await?;
-        let language = session.language.as_ref().and_then(|tag| tag.as_str().parse().ok());
         let new = NewCall {
             visit: session.visit.clone(),
             token: &session.token,
@@ -159,7 +158,7 @@ impl Door {
             call_id: &call_id_of(start.call_id),
             caller: caller.as_deref(),
             called: called.as_deref(),
-            language: language.as_ref(),
+            language: session.language.as_ref(),
         };
         match self.desk.begin(new, until).await {
             Ok(page) => Ok(Turned { page, session }),

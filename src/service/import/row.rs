@@ -8,7 +8,8 @@ use super::{Mistake, mistake};
 use crate::identity::answer::Answer;
 use crate::identity::keypad::KeypadId;
 use crate::identity::question::Question;
-use crate::identity::user::{Discriminator, EmployeeNumber, LanguageTag, Login, User, UserError};
+use crate::identity::user::{Discriminator, EmployeeNumber, Login, User, UserError};
+use crate::language::Language;
 use crate::secret::Secret;
 use crate::service::people::NewUser;
 
@@ -121,7 +122,7 @@ struct Fields {
     name: Option<String>,
     employee_number: Option<EmployeeNumber>,
     discriminator: Option<Secret>,
-    language: Option<LanguageTag>,
+    language: Option<Language>,
     accounts: Vec<(String, String)>,
 }
 

@@ -1,5 +1,6 @@
 //! What a record says of a person, and what of it cannot be taken.
 
+use std::fmt;
 use std::str::FromStr;
 
 use super::mapping::{Attributes, Mapping};
@@ -7,8 +8,9 @@ use crate::identity::answer::Answer;
 use crate::identity::keypad::KeypadId;
 use crate::identity::profile::{MAX_NAME, MAX_VALUES, MailAddress, PhoneNumber, Profile, place_key};
 use crate::identity::question::Question;
-use crate::identity::user::{Discriminator, EmployeeNumber, LanguageTag, Login, UserError};
+use crate::identity::user::{Discriminator, EmployeeNumber, Login, UserError};
 use crate::integration::source::Record;
+use crate::language::Language;
 use crate::secret::Secret;
 
 /// A field that is wrong: its name, and what would be right.
@@ -21,7 +23,7 @@ pub(super) struct Person {
     pub(super) name: Option<String>,
     pub(super) numbers: Option<Vec<EmployeeNumber>>,
     pub(super) discriminator: Option<Option<Secret>>,
-    pub(super) language: Option<Option<LanguageTag>>,
+    pub(super) language: Option<Option<Language>>,
     pub(super) phones: Option<Vec<PhoneNumber>>,
     pub(super) mails: Option<Vec<MailAddress>>,
     pub(super) departments: Option<Vec<String>>,
@@ -138,9 +140,9 @@ fn mapped<T>(attributes: &Attributes, read: impl FnOnce() -> T) -> Option<T> {
     (!attributes.is_empty()).then(read)
 }
 
-fn parse<T: FromStr<Err = UserError>>(field: &'static str, text: &str, wrong: &mut Vec<Wrong>) -> Option<T> {
+fn parse<T: FromStr<Err: fmt::Display>>(field: &'static str, text: &str, wrong: &mut Vec<Wrong>) -> Option<T> {
     text.parse()
-        .map_err(|error: UserError| wrong.push((field, error.to_string())))
+        .map_err(|error: T::Err| wrong.push((field, error.to_string())))
         .ok()
 }
 

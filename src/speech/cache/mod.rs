@@ -19,8 +19,8 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use super::audio::{Pcm, STORED_RATE_HZ};
-use super::language::Language;
 use super::synthesizer::{Class, Identity, Rate, Text};
+use crate::language::Language;
 use crate::telephony::codec::{Clip, Codec};
 use disk::Disk;
 use lru::Lru;

@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use super::manifest::Manifest;
 use super::texts::{self, PromptText};
 use super::{Finding, Severity};
+use crate::language::Language;
 use crate::speech::audio::decode::EXTENSIONS;
-use crate::speech::language::Language;
 use crate::speech::phrase::Phrasebook;
 
 /// Folders below a language deeper than this hold no prompts; ends a walk through a loop of links.

@@ -10,13 +10,13 @@ use super::manifest::{Rendering, sha256_hex};
 use super::texts::PromptText;
 use super::{Catalog, Entry, Finding, Origin, Prompts, Severity};
 use crate::digit::Digit;
+use crate::language::Language;
 use crate::speech::audio::condition::{
     LEVEL_TOLERANCE_DB, MAX_BAND_LOSS_DB, MAX_PEAK_DBFS, TARGET_LEVEL_DBOV, band_loss_db,
 };
 use crate::speech::audio::decode::MAX_FILE_BYTES;
 use crate::speech::audio::level::{active_level, peak_dbfs};
 use crate::speech::audio::{Pcm, condition, decode};
-use crate::speech::language::Language;
 use crate::speech::phrase::{Character, digit_prompt};
 use crate::telephony::codec::Clip;
 

@@ -11,9 +11,9 @@ pub mod texts;
 
 use std::collections::BTreeMap;
 
-use super::language::Language;
 use super::phrase::spelling::CHARACTERS;
 use super::phrase::{Character, Phrasebook};
+use crate::language::Language;
 use crate::telephony::codec::Clip;
 
 pub use finding::{Finding, Severity};
@@ -66,17 +66,10 @@ impl Catalog {
         self.languages.get(language)
     }
 
-    /// The language for a wish: the exact tag, or else the first with the same primary part (`en-GB` gets `en-US`).
+    /// The language that is [closest](Language::closest) to a wish.
     #[must_use]
     pub fn closest(&self, wish: &Language) -> Option<&Language> {
-        self.languages
-            .get_key_value(wish)
-            .map(|(language, _)| language)
-            .or_else(|| {
-                self.languages
-                    .keys()
-                    .find(|language| language.primary() == wish.primary())
-            })
+        wish.closest(self.languages.keys())
     }
 
     /// Prompts with a text but without audio.

@@ -11,8 +11,8 @@ use tokio::process::{Child, Command};
 use zeroize::Zeroizing;
 
 use super::{EngineError, Identity, Rate, Synthesis, SynthesisError, Synthesizer, Text};
+use crate::language::Language;
 use crate::speech::audio::Pcm;
-use crate::speech::language::Language;
 
 /// Words per minute at the usual rate: slower than espeak-ng's own 175, for the telephone.
 const WORDS_PER_MINUTE: u32 = 150;

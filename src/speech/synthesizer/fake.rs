@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::language::Language;
 use super::{Engines, Identity, Rate, Synthesis, Synthesizer, Text};
 use crate::speech::audio::signal::sine;
-use crate::speech::language::Language;
 
 pub(crate) struct Fake {
     identity: Identity,

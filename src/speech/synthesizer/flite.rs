@@ -13,8 +13,8 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use super::flite_library::{LoadError, Voice};
 use super::{EngineError, Identity, Rate, Synthesis, SynthesisError, Synthesizer, Text};
+use crate::language::Language;
 use crate::speech::audio::Pcm;
-use crate::speech::language::Language;
 
 /// Texts that may wait. At 50 ms each the last one is done within the usual deadline.
 const QUEUE: usize = 64;

@@ -23,7 +23,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::audio::Pcm;
-use super::language::Language;
+use crate::language::Language;
 
 pub use espeak::Espeak;
 pub use flite::{Flite, FliteVoice};
