@@ -2,6 +2,7 @@
 //! and a password that is proposed and set. Hashing an answer is on purpose slow and takes nearly all of it, so it is
 //! measured apart, and is as cheap as it can be in the others. Also a piece of people as a source gives them.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -106,6 +107,8 @@ async fn fill(services: &Services) {
     for text in ["First?", "Second?", "Third?"] {
         let question = NewQuestion {
             text: text.to_owned(),
+            language: None,
+            translations: BTreeMap::new(),
             prompt: None,
             channels: [Channel::Phone].into_iter().collect(),
             format: "digits 4-8".parse().expect("a format"),
@@ -370,6 +373,8 @@ fn hashing(criterion: &mut Criterion, runtime: &Runtime) {
 async fn fill_one(services: &Services) {
     let question = NewQuestion {
         text: "First?".to_owned(),
+        language: None,
+        translations: BTreeMap::new(),
         prompt: None,
         channels: [Channel::Phone].into_iter().collect(),
         format: "digits 4-8".parse().expect("a format"),

@@ -9,6 +9,7 @@
 //! | `work` | the operation that a call waits for |
 //! | [`outside`] | calls that somebody else's IVR carries, a page at a time |
 //! | `voice` | what a flow says, turned into a playlist |
+//! | `wording` | a question in the language of a call |
 //! | [`registry`] | the list of live calls; full, draining, dismissed |
 //! | [`record`] | call records, written beside the calls |
 //! | [`metrics`] | what is counted |
@@ -27,10 +28,12 @@ mod negotiation;
 mod operations;
 mod session;
 mod voice;
+mod wording;
 mod work;
 
 pub use operations::Readback;
 pub use voice::{Label, Labels, SPOKEN_BY_PROGRAM};
+pub use wording::Wording;
 
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::wording::Wording;
 use crate::dialplan::operation::Slot;
 use crate::dialplan::{PlayItem, PromptId};
 use crate::digit::Digit;
@@ -210,12 +211,9 @@ impl Voice {
         playlist
     }
 
-    /// A security question: its recording, or its text by an engine, kept in memory for this call only.
+    /// A security question, in the language of the call if it is to be had.
     pub(super) async fn question(&self, question: &Question) -> Result<Utterance, SpeakError> {
-        match question.prompt.as_deref().and_then(|id| self.speaker.prompt(id)) {
-            Some(recorded) => Ok(recorded),
-            None => self.speaker.personal(&question.text).await,
-        }
+        Wording::new(question, &self.speaker).sound().await
     }
 
     /// "For Active Directory, press 1, for mail, press 2".

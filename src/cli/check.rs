@@ -1,5 +1,6 @@
 //! `passline check`: everything that `serve` would read, checked without starting anything.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -11,6 +12,8 @@ use crate::checked_toml::Mistake;
 use crate::config::{self, Config};
 use crate::dialplan::Library;
 use crate::identity::question::Channel;
+use crate::language::Language;
+use crate::service::NewQuestion;
 use crate::speech::catalog::{self, Depth, Severity};
 use crate::speech::synthesizer::Engines;
 use crate::time::{Clock as _, SystemClock};
@@ -91,6 +94,8 @@ fn check(config: &Config, file: &Path, told: &mut Told) {
     }
     check_spoken_by_program(config, &loaded.catalog, told);
     check_spoken_names(config, file, &loaded.catalog, &engines, told);
+    told.notes
+        .extend(questions_in_other_languages(config, &loaded.catalog, &engines));
     let library = Library::new();
     match flows::check_folder(&config.dialplans, &flows::prompt_index(&loaded.catalog)) {
         Err(error) => told.mistake(file, "dialplans", format!("{error:#}")),
@@ -190,6 +195,64 @@ fn check_spoken_names(config: &Config, file: &Path, catalog: &catalog::Catalog, 
         );
         told.mistake(file, "target.prompt", message);
     }
+}
+
+/// Questions that are asked in the language of the house where another one is spoken, or not at all, and texts in languages
+/// that nobody speaks here.
+fn questions_in_other_languages(config: &Config, catalog: &catalog::Catalog, engines: &Engines) -> Vec<String> {
+    let mut notes = Vec::new();
+    let house = &config.language;
+    for language in catalog.languages().filter(|spoken| spoken.primary() != house.primary()) {
+        let Some(prompts) = catalog.prompts(language) else {
+            continue;
+        };
+        let is_recorded = |question: &&NewQuestion| question.prompt.as_deref().is_some_and(|id| prompts.contains(id));
+        let (with_text, without): (Vec<_>, Vec<_>) = config
+            .questions
+            .iter()
+            .filter(|question| !is_recorded(question))
+            .partition(|question| has_text_in(question, language));
+        if !without.is_empty() {
+            notes.push(format!(
+                "note: callers in {language} are asked in {house}: {}; add translations = {{ \"{language}\" = \"...\" }}, or a \
+                 recording",
+                quoted(&without)
+            ));
+        }
+        if !with_text.is_empty() && engines.for_language(language).is_err() {
+            notes.push(format!(
+                "note: callers in {language} cannot be asked: {}; there is no speech engine for it, and no recording",
+                quoted(&with_text)
+            ));
+        }
+    }
+    let translated: BTreeSet<&Language> = config
+        .questions
+        .iter()
+        .flat_map(|question| question.translations.keys())
+        .collect();
+    for language in translated {
+        if catalog.closest(language).is_none() {
+            notes.push(format!(
+                "note: questions have texts in {language}, but nobody hears them: there are no prompts in it; add \
+                 {}",
+                config.speech.prompts.join(language.as_str()).display()
+            ));
+        }
+    }
+    notes
+}
+
+fn has_text_in(question: &NewQuestion, language: &Language) -> bool {
+    language.closest(question.translations.keys()).is_some()
+}
+
+fn quoted(questions: &[&NewQuestion]) -> String {
+    let texts: Vec<_> = questions
+        .iter()
+        .map(|question| format!("{:?}", question.text))
+        .collect();
+    texts.join(", ")
 }
 
 /// Nobody could be verified, and every caller would hear that it cannot be done by phone.

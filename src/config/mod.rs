@@ -185,7 +185,7 @@ fn parse(file: &Path, text: &str, mistakes: &Mistakes) -> Config {
     speech.finish();
     let (mut services, passwords) = identity::read(&mut root, &path);
     let api = api::read(&mut root, &mut services, &path);
-    let questions = questions::read(&mut root);
+    let questions = questions::read(&mut root, &language);
     let targets = targets::read(&mut root, &path);
     let sources = sources::read(&mut root, &targets, &questions, &path);
     let mut keys = root.table("keys");

@@ -4,6 +4,7 @@
 //! subject until [`QuestionConfig::rotation`] is over. A fresh draw per call would let a caller who knows three of
 //! seven answers hang up until those three come. Decoys choose by the same rule, so nothing tells them apart.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use super::answer::AnswerFormat;
 use super::ids::QuestionId;
 use super::lockout::SubjectKey;
 use super::pepper::Peppers;
+use crate::language::Language;
 use crate::time::Timestamp;
 
 /// A way in. Answers are enrolled for each of them apart, since each may have its own set of questions.
@@ -120,8 +122,12 @@ impl FromStr for Channels {
 pub struct Question {
     /// Made here.
     pub id: QuestionId,
-    /// What is asked, in words; spoken by a synthesizer if there is no recording.
+    /// What is asked, in words; spoken by a synthesizer if there is no recording. Files name the question by it.
     pub text: String,
+    /// The language of `text`, if it is known.
+    pub language: Option<Language>,
+    /// What is asked in other languages.
+    pub translations: BTreeMap<Language, String>,
     /// Prompt ID of a recording, such as `question.birthday`.
     pub prompt: Option<String>,
     /// Where it may be asked.
@@ -130,6 +136,19 @@ pub struct Question {
     pub format: AnswerFormat,
     /// Who it belongs to.
     pub origin: Origin,
+}
+
+impl Question {
+    /// What is asked in the language [closest](Language::closest) to a wish, or else [`text`](Self::text); and the language
+    /// that this is in, if it is known.
+    #[must_use]
+    pub fn text_in(&self, wish: &Language) -> (&str, Option<&Language>) {
+        let closest = wish.closest(self.language.iter().chain(self.translations.keys()));
+        match closest.and_then(|language| self.translations.get_key_value(language)) {
+            Some((language, text)) => (text, Some(language)),
+            None => (&self.text, self.language.as_ref()),
+        }
+    }
 }
 
 /// Who wrote a question.
@@ -317,6 +336,49 @@ mod tests {
         assert!(check(1, 1, 60) && check(9, 9, 60) && check(9, 1, 60));
         assert!(!check(0, 0, 60) && !check(10, 3, 60) && !check(3, 0, 60) && !check(3, 4, 60) && !check(3, 3, 59));
         assert!(QuestionConfig::default().check().is_ok());
+    }
+
+    /// A question whose text is named after its language, with translations that are named after theirs.
+    fn asked_in(language: Option<&str>, translations: &[&str]) -> Question {
+        Question {
+            id: QuestionId::from_uuid(Uuid::from_u128(1)),
+            text: language.unwrap_or("unknown").to_owned(),
+            language: language.map(|tag| tag.parse().unwrap()),
+            translations: translations
+                .iter()
+                .map(|&tag| (tag.parse().unwrap(), tag.to_owned()))
+                .collect(),
+            prompt: None,
+            channels: Channels::default(),
+            format: "digits 4-4".parse().unwrap(),
+            origin: Origin::Shared,
+        }
+    }
+
+    #[test]
+    fn the_text_is_that_of_the_closest_language() {
+        let question = asked_in(Some("en-US"), &["de-AT", "de-DE", "en-GB"]);
+        for (wish, text) in [
+            ("de-DE", "de-DE"),
+            ("DE-de", "de-DE"),
+            ("de-CH", "de-AT"),
+            ("en-GB", "en-GB"),
+            // Its own language goes before translations that come no closer.
+            ("en-US", "en-US"),
+            ("en-AU", "en-US"),
+            ("fr", "en-US"),
+        ] {
+            let wish = wish.parse().unwrap();
+            let language: Language = text.parse().unwrap();
+            assert_eq!(question.text_in(&wish), (text, Some(&language)), "{wish}");
+        }
+    }
+
+    #[test]
+    fn a_text_of_unknown_language_is_for_those_who_have_no_translation() {
+        let question = asked_in(None, &["de"]);
+        assert_eq!(question.text_in(&"de-DE".parse().unwrap()).0, "de");
+        assert_eq!(question.text_in(&"en-US".parse().unwrap()), ("unknown", None));
     }
 
     #[test]

@@ -40,6 +40,10 @@ pub struct NewUser {
 pub struct NewQuestion {
     /// What is asked.
     pub text: String,
+    /// The language of `text`, if it is known.
+    pub language: Option<Language>,
+    /// What is asked in other languages.
+    pub translations: BTreeMap<Language, String>,
     /// Prompt ID of a recording.
     pub prompt: Option<String>,
     /// Where it may be asked.
@@ -231,6 +235,8 @@ impl Services {
                 .as_ref()
                 .map_or_else(|| self.draw(|rng| QuestionId::generate(now, rng)), |known| known.id),
             text: new.text,
+            language: new.language,
+            translations: new.translations,
             prompt: new.prompt,
             channels: new.channels,
             format: new.format,

@@ -281,14 +281,14 @@ impl Speaker {
         Ok(utterance)
     }
 
-    /// A text about the caller (a security question), kept in memory until the call ends.
+    /// A text about the caller (a security question) in this language, kept in memory until the call ends.
     ///
     /// # Errors
     /// [`SpeakError::Text`], [`SpeakError::Synthesis`], [`SpeakError::Audio`].
-    pub async fn personal(&self, text: &str) -> Result<Utterance, SpeakError> {
+    pub async fn personal(&self, text: &str, language: &Language) -> Result<Utterance, SpeakError> {
         let cleaned = Text::personal(text)?;
         let Shared { engines, cache, .. } = &*self.shared;
-        let clip = synthesized(engines, cache, &cleaned, &self.language, Some(&self.scope)).await?;
+        let clip = synthesized(engines, cache, &cleaned, language, Some(&self.scope)).await?;
         Ok(Utterance::of(clip, cleaned.as_str(), Privacy::Personal))
     }
 

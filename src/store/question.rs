@@ -1,10 +1,13 @@
 //! Questions, and the hashes of what users have answered.
 
+use std::collections::BTreeMap;
+
 use super::{StoreError, Transaction, parsed};
 use crate::identity::answer_hash::AnswerHash;
 use crate::identity::decoy::PooledQuestion;
 use crate::identity::ids::{QuestionId, UserId};
 use crate::identity::question::{Channel, Origin, Question};
+use crate::language::Language;
 use crate::time::Timestamp;
 
 /// Writes a new question.
@@ -12,15 +15,20 @@ use crate::time::Timestamp;
 /// # Errors
 /// [`StoreError::Conflict`] when a question with this text is there already.
 pub async fn insert(tx: &mut Transaction, question: &Question) -> Result<(), StoreError> {
-    sqlx::query("insert into questions (id, text, prompt, channels, format, origin) values ($1, $2, $3, $4, $5, $6)")
-        .bind(question.id.to_string())
-        .bind(&question.text)
-        .bind(&question.prompt)
-        .bind(question.channels.to_string())
-        .bind(question.format.to_string())
-        .bind(origin_name(question.origin))
-        .execute(tx.connection())
-        .await?;
+    sqlx::query(
+        "insert into questions (id, text, language, translations, prompt, channels, format, origin) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8)",
+    )
+    .bind(question.id.to_string())
+    .bind(&question.text)
+    .bind(question.language.as_ref().map(Language::to_string))
+    .bind(encoded(&question.translations))
+    .bind(&question.prompt)
+    .bind(question.channels.to_string())
+    .bind(question.format.to_string())
+    .bind(origin_name(question.origin))
+    .execute(tx.connection())
+    .await?;
     Ok(())
 }
 
@@ -29,15 +37,20 @@ pub async fn insert(tx: &mut Transaction, question: &Question) -> Result<(), Sto
 /// # Errors
 /// When the database fails.
 pub async fn update(tx: &mut Transaction, question: &Question) -> Result<(), StoreError> {
-    sqlx::query("update questions set text = $1, prompt = $2, channels = $3, format = $4, origin = $5 where id = $6")
-        .bind(&question.text)
-        .bind(&question.prompt)
-        .bind(question.channels.to_string())
-        .bind(question.format.to_string())
-        .bind(origin_name(question.origin))
-        .bind(question.id.to_string())
-        .execute(tx.connection())
-        .await?;
+    sqlx::query(
+        "update questions set text = $1, language = $2, translations = $3, prompt = $4, channels = $5, format = $6, \
+         origin = $7 where id = $8",
+    )
+    .bind(&question.text)
+    .bind(question.language.as_ref().map(Language::to_string))
+    .bind(encoded(&question.translations))
+    .bind(&question.prompt)
+    .bind(question.channels.to_string())
+    .bind(question.format.to_string())
+    .bind(origin_name(question.origin))
+    .bind(question.id.to_string())
+    .execute(tx.connection())
+    .await?;
     Ok(())
 }
 
@@ -46,11 +59,12 @@ pub async fn update(tx: &mut Transaction, question: &Question) -> Result<(), Sto
 /// # Errors
 /// When the database fails.
 pub async fn find(tx: &mut Transaction, id: QuestionId) -> Result<Option<Question>, StoreError> {
-    let row: Option<Row> =
-        sqlx::query_as("select id, text, prompt, channels, format, origin from questions where id = $1")
-            .bind(id.to_string())
-            .fetch_optional(tx.connection())
-            .await?;
+    let row: Option<Row> = sqlx::query_as(
+        "select id, text, language, translations, prompt, channels, format, origin from questions where id = $1",
+    )
+    .bind(id.to_string())
+    .fetch_optional(tx.connection())
+    .await?;
     row.map(Question::try_from).transpose()
 }
 
@@ -60,8 +74,8 @@ pub async fn find(tx: &mut Transaction, id: QuestionId) -> Result<Option<Questio
 /// When the database fails.
 pub async fn by_text_or_prompt(tx: &mut Transaction, name: &str) -> Result<Option<Question>, StoreError> {
     let row: Option<Row> = sqlx::query_as(
-        "select id, text, prompt, channels, format, origin from questions where text = $1 or prompt = $1 \
-         order by case when text = $1 then 0 else 1 end, id limit 1",
+        "select id, text, language, translations, prompt, channels, format, origin from questions \
+         where text = $1 or prompt = $1 order by case when text = $1 then 0 else 1 end, id limit 1",
     )
     .bind(name)
     .fetch_optional(tx.connection())
@@ -75,7 +89,8 @@ pub async fn by_text_or_prompt(tx: &mut Transaction, name: &str) -> Result<Optio
 /// When the database fails.
 pub async fn shared(tx: &mut Transaction) -> Result<Vec<Question>, StoreError> {
     let rows: Vec<Row> = sqlx::query_as(
-        "select id, text, prompt, channels, format, origin from questions where origin = 'shared' order by id",
+        "select id, text, language, translations, prompt, channels, format, origin from questions \
+         where origin = 'shared' order by id",
     )
     .fetch_all(tx.connection())
     .await?;
@@ -230,10 +245,36 @@ fn origin_name(origin: Origin) -> &'static str {
     }
 }
 
+/// `{"de-DE": "..."}`; nothing if there are none.
+fn encoded(translations: &BTreeMap<Language, String>) -> Option<String> {
+    let object: serde_json::Value = translations
+        .iter()
+        .map(|(language, text)| (language.as_str(), text.as_str()))
+        .collect();
+    (!translations.is_empty()).then(|| object.to_string())
+}
+
+fn decoded(id: &str, object: Option<&str>) -> Result<BTreeMap<Language, String>, StoreError> {
+    let Some(object) = object else {
+        return Ok(BTreeMap::new());
+    };
+    let texts: BTreeMap<String, String> = serde_json::from_str(object).map_err(|_| StoreError::Damaged {
+        table: "questions",
+        key: id.to_owned(),
+        problem: "its translations cannot be read",
+    })?;
+    texts
+        .into_iter()
+        .map(|(language, text)| Ok((parsed("questions", id, &language)?, text)))
+        .collect()
+}
+
 #[derive(sqlx::FromRow)]
 struct Row {
     id: String,
     text: String,
+    language: Option<String>,
+    translations: Option<String>,
     prompt: Option<String>,
     channels: String,
     format: String,
@@ -252,9 +293,100 @@ impl TryFrom<Row> for Question {
             id: parsed("questions", &row.id, &row.id)?,
             channels: parsed("questions", &row.id, &row.channels)?,
             format: parsed("questions", &row.id, &row.format)?,
+            language: row
+                .language
+                .map(|language| parsed("questions", &row.id, &language))
+                .transpose()?,
+            translations: decoded(&row.id, row.translations.as_deref())?,
             text: row.text,
             prompt: row.prompt,
             origin,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Store, testing};
+    use super::*;
+    use crate::identity::question::Channels;
+
+    async fn store() -> (tempfile::TempDir, Store) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = testing::open(folder.path().join("questions.db")).await;
+        (folder, store)
+    }
+
+    fn question(number: u128) -> Question {
+        Question {
+            id: QuestionId::from_uuid(uuid::Uuid::from_u128(number)),
+            text: format!("Question {number}?"),
+            language: None,
+            translations: BTreeMap::new(),
+            prompt: None,
+            channels: [Channel::Phone].into_iter().collect::<Channels>(),
+            format: "digits 4-8".parse().unwrap(),
+            origin: Origin::Shared,
+        }
+    }
+
+    #[tokio::test]
+    async fn texts_of_all_languages_come_back() {
+        let (_folder, store) = store().await;
+        let in_one = question(1);
+        let in_three = Question {
+            language: Some("en-US".parse().unwrap()),
+            translations: [("de-DE", "Wie heißt \"er\"?"), ("ja", "何年ですか。")]
+                .map(|(tag, text)| (tag.parse().unwrap(), text.to_owned()))
+                .into(),
+            ..question(2)
+        };
+        let mut tx = store.write().await.unwrap();
+        for question in [&in_one, &in_three] {
+            insert(&mut tx, question).await.unwrap();
+        }
+        assert_eq!(shared(&mut tx).await.unwrap(), [in_one.clone(), in_three.clone()]);
+        assert_eq!(find(&mut tx, in_three.id).await.unwrap(), Some(in_three.clone()));
+        let named = by_text_or_prompt(&mut tx, "Question 2?").await.unwrap();
+        assert_eq!(named, Some(in_three.clone()));
+        assert_eq!(by_text_or_prompt(&mut tx, "何年ですか。").await.unwrap(), None);
+
+        let fewer = Question {
+            translations: BTreeMap::new(),
+            ..in_three
+        };
+        update(&mut tx, &fewer).await.unwrap();
+        assert_eq!(find(&mut tx, fewer.id).await.unwrap(), Some(fewer));
+    }
+
+    #[tokio::test]
+    async fn what_an_earlier_version_has_written_is_read() {
+        let (_folder, store) = store().await;
+        let mut tx = store.write().await.unwrap();
+        sqlx::query(
+            "insert into questions (id, text, channels, format, origin) \
+             values ($1, 'Question 1?', 'phone', 'digits 4-8', 'shared')",
+        )
+        .bind(question(1).id.to_string())
+        .execute(tx.connection())
+        .await
+        .unwrap();
+        assert_eq!(shared(&mut tx).await.unwrap(), [question(1)]);
+    }
+
+    #[tokio::test]
+    async fn translations_that_somebody_has_broken_are_told() {
+        let (_folder, store) = store().await;
+        let mut tx = store.write().await.unwrap();
+        insert(&mut tx, &question(1)).await.unwrap();
+        for broken in ["no JSON", r#"{"de_DE": "?"}"#, r#"{"de-DE": 4}"#] {
+            sqlx::query("update questions set translations = $1")
+                .bind(broken)
+                .execute(tx.connection())
+                .await
+                .unwrap();
+            let found = find(&mut tx, question(1).id).await;
+            assert!(matches!(found, Err(StoreError::Damaged { .. })), "{broken}: {found:?}");
+        }
     }
 }

@@ -102,7 +102,7 @@ pub(crate) fn add_user(house: &House, name: &str, options: &[&str]) -> String {
 
 /// Somebody who uses the API.
 pub(crate) struct Client {
-    http: reqwest::Client,
+    pub(crate) http: reqwest::Client,
     pub(crate) base: String,
     /// Other servers, which are asked in turns with the first.
     others: Vec<String>,
@@ -281,11 +281,11 @@ fn problem_of(answer: &Answer) -> (u16, String) {
     (answer.status, kind.to_owned())
 }
 
-fn text(value: &Value) -> &str {
+pub(crate) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_else(|| panic!("{value} is no text"))
 }
 
-fn list(value: &Value) -> &Vec<Value> {
+pub(crate) fn list(value: &Value) -> &Vec<Value> {
     value.as_array().unwrap_or_else(|| panic!("{value} is no list"))
 }
 

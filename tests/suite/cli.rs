@@ -76,6 +76,57 @@ fn check_tells_every_mistake_of_the_configuration_at_once() {
 }
 
 #[test]
+fn check_notes_questions_that_are_missing_in_other_languages() {
+    let settings = Settings {
+        two_questions: true,
+        ..Settings::default()
+    };
+    let house = House::empty(&settings);
+    let prompts = house.path().join("prompts");
+    fs::create_dir(&prompts).expect("made");
+    let shipped = root().join("prompts");
+    for tag in ["en-US", "de-DE"] {
+        std::os::unix::fs::symlink(shipped.join("en-US"), prompts.join(tag)).expect("linked");
+    }
+    let file = house.path().join("passline.toml");
+    let one = fs::read_to_string(&file).expect("text");
+    let badge = "text = \"What is the number on the back of your badge?\"\n";
+    let one = one.replace(&*shipped.to_string_lossy(), "prompts");
+    let notes = |configuration: &str| {
+        fs::write(&file, configuration).expect("written");
+        let checked = house.run(&["check"]);
+        assert_eq!(out(&checked).trim(), "no mistakes", "{checked:?}");
+        err(&checked)
+    };
+    // The other one is recorded in both.
+    let missing = notes(&one);
+    let told = "note: callers in de-DE are asked in en-US: \"What is the number on the back of your badge?\"; add";
+    assert_eq!(missing.matches(told).count(), 1, "{missing}");
+    assert!(!missing.contains("start to work"), "{missing}");
+    let with = |translations: &str| one.replace(badge, &format!("{badge}translations = {translations}\n"));
+    let unheard = notes(&with("{ de = \"Welche Nummer?\", fr = \"Quel numéro?\" }"));
+    assert!(
+        unheard.contains("note: questions have texts in fr, but nobody hears them"),
+        "{unheard}"
+    );
+    assert!(!unheard.contains("callers in"), "{unheard}");
+    let without_engine = with("{ de = \"Welche Nummer?\" }").replace("[speech]\n", "[speech]\nengines = [\"flite\"]\n");
+    let unsaid = notes(&without_engine);
+    assert!(
+        unsaid.contains("note: callers in de-DE cannot be asked: \"What is the number"),
+        "{unsaid}"
+    );
+
+    let wrong = with("{ de_DE = \"Welche Nummer?\" }");
+    fs::write(&file, wrong).expect("written");
+    let told = [
+        "question[1].translations: \"de_DE\" is not a language tag such as \"de-DE\"",
+        "1 mistake",
+    ];
+    assert_told(&out(&house.run(&["check"])), &told);
+}
+
+#[test]
 fn check_looks_at_the_files_of_the_api() {
     let configuration = "[api]\nlisten = \"127.0.0.1:0\"\ncertificate = \"api.pem\"\nkey = \"api-key.pem\"\nclient_ca = \"ca.pem\"\n\
          twilio_token = \"twilio-token\"\n";

@@ -3,6 +3,7 @@
 mod api;
 mod api_call;
 mod api_down;
+mod api_language;
 mod api_wire;
 mod architecture;
 mod attacks;

@@ -21,7 +21,8 @@ pub struct Request {
     password: Option<Password>,
     /// The caller's telephone number, if it is known.
     caller: Option<CallerNumber>,
-    /// The language to speak with the caller.
+    /// The language to speak with the caller. Questions, sound and the words that spell a password are in the closest one that
+    /// has prompts here, or else in that of the house.
     language: Option<Language>,
 }
 
@@ -38,7 +39,7 @@ pub struct Response {
     idle_seconds: u64,
     /// After how many seconds it ends in any case.
     expires_in_seconds: u64,
-    /// The language that is spoken.
+    /// The language that is spoken. A question that is not to be had in it says so.
     language: String,
 }
 

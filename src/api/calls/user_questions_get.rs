@@ -9,9 +9,9 @@ use utoipa::ToSchema;
 use super::audio::encoded;
 use super::types::{AudioFormat, Handle, SecretText};
 use super::{Call, Calls, Fault, FaultKind, Who};
-use crate::identity::question::Question;
+use crate::call::Wording;
+use crate::identity::ids::QuestionId;
 use crate::service::RoundAsked;
-use crate::speech::Speaker;
 
 /// The call.
 pub struct UserQuestionsGet;
@@ -43,9 +43,12 @@ pub struct Response {
 pub struct AskedQuestion {
     /// Stands for it in this session.
     question: Handle,
-    /// What is asked, in words.
+    /// What is asked, in words: in the language of the session, or in that of the house if there is neither a text nor a
+    /// recording of it.
     #[schema(value_type = String)]
     text: SecretText,
+    /// The language of text, recording and sound.
+    language: String,
     /// The recording of it, among the prompts of Passline, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     prompt_id: Option<String>,
@@ -79,11 +82,13 @@ impl Call for UserQuestionsGet {
         };
         let mut questions = Vec::with_capacity(asked.len());
         for (handle, question) in asked {
+            let wording = Wording::new(&question, &speaker);
             questions.push(AskedQuestion {
                 question: handle.into(),
-                audio: sound(&speaker, &question, request.audio).await,
-                prompt_id: question.prompt.clone().filter(|id| speaker.prompt(id).is_some()),
-                text: SecretText(question.text.into()),
+                text: SecretText(wording.text().to_owned().into()),
+                language: wording.language().to_string(),
+                prompt_id: wording.prompt().map(str::to_owned),
+                audio: sound(&wording, question.id, request.audio).await,
             });
         }
         Ok(Response { questions })
@@ -93,21 +98,16 @@ impl Call for UserQuestionsGet {
 /// How long a question without a recording may take to be spoken; then it is given as text alone.
 const SPEAKING: Duration = Duration::from_millis(400);
 
-async fn sound(speaker: &Speaker, question: &Question, format: AudioFormat) -> Option<SecretText> {
+async fn sound(wording: &Wording<'_>, question: QuestionId, format: AudioFormat) -> Option<SecretText> {
     if format == AudioFormat::None {
         return None;
     }
-    let recorded = question.prompt.as_deref().and_then(|id| speaker.prompt(id));
-    let utterance = match recorded {
-        Some(recorded) => recorded,
-        None => match timeout(SPEAKING, speaker.personal(&question.text)).await {
-            Ok(Ok(spoken)) => spoken,
-            Ok(Err(error)) => {
-                tracing::warn!(question.id = %question.id, %error, "a question cannot be spoken");
-                return None;
-            }
-            Err(_) => return None,
-        },
-    };
-    encoded(&utterance, format)
+    match timeout(SPEAKING, wording.sound()).await {
+        Ok(Ok(spoken)) => encoded(&spoken, format),
+        Ok(Err(error)) => {
+            tracing::warn!(question.id = %question, %error, "a question cannot be spoken");
+            None
+        }
+        Err(_) => None,
+    }
 }

@@ -112,6 +112,7 @@ const SHAPES: &[(&str, Shape)] = &[
                 Within(&[
                     ("question", Open),
                     ("text", Sentence),
+                    ("language", Open),
                     ("promptId", Open),
                     ("audio", Hidden),
                 ]),

@@ -50,7 +50,7 @@ pub async fn ear<'t>(
     }
     let speaker = speech.speaker(language)?;
     for text in texts {
-        for part in speaker.personal(text).await?.parts() {
+        for part in speaker.personal(text, speaker.language()).await?.parts() {
             if let Part::Clip(clip) = part {
                 ear.learn(Word::Text(text.to_owned()), clip.payload(codec), silence);
             }

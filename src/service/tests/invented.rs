@@ -4,6 +4,8 @@
 //! Two of each person's questions have a recording, one is spoken by a synthesizer. Nothing of this belongs into a
 //! database that real people depend on.
 
+use std::collections::BTreeMap;
+
 use crate::digit::Digits;
 use crate::identity::event::{Actor, Door, Origin};
 use crate::identity::question::{Channel, Origin as QuestionOrigin, Question};
@@ -122,6 +124,8 @@ const PEOPLE: [Sample; 4] = [
 async fn add(services: &Services, text: &str, prompt: Option<&str>, format: &str) -> Result<Question, PeopleError> {
     let new = NewQuestion {
         text: text.to_owned(),
+        language: None,
+        translations: BTreeMap::new(),
         prompt: prompt.map(str::to_owned),
         channels: [Channel::Phone].into_iter().collect(),
         format: format

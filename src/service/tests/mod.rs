@@ -17,6 +17,7 @@ mod sync;
 mod timing;
 mod visit;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -241,6 +242,8 @@ pub(crate) fn answer_to(number: &str, question: &str) -> String {
 fn question(text: &str) -> NewQuestion {
     NewQuestion {
         text: text.to_owned(),
+        language: None,
+        translations: BTreeMap::new(),
         prompt: None,
         channels: [Channel::Phone].into_iter().collect(),
         format: "digits 4-8".parse().unwrap(),

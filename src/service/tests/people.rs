@@ -365,3 +365,17 @@ async fn the_background_delivers_and_stops_when_told() {
         .await
         .unwrap();
 }
+
+#[tokio::test]
+async fn a_question_that_is_translated_later_keeps_its_answers() {
+    let house = House::build().await;
+    let translated = NewQuestion {
+        language: Some("en-US".parse().unwrap()),
+        translations: [("de-DE".parse().unwrap(), "Erste Nummer?".to_owned())].into(),
+        ..question(QUESTIONS[0])
+    };
+    let now = house.services.add_question(translated).await.unwrap();
+    assert_eq!(now.text_in(&"de-AT".parse().unwrap()).0, "Erste Nummer?");
+    assert!(house.services.shared_questions().await.unwrap().contains(&now));
+    house.verified("1001").await;
+}

@@ -71,10 +71,15 @@ async fn personal_text_is_forgotten_with_the_call() {
     let (sample, fake) = (Sample::new(), Fake::new("tone"));
     let speech = speech(&sample, &fake).await;
     let call = speech.speaker(&english()).expect("the only language");
-    let question = call.personal("Name of your first dog?").await.expect("spoken");
+    let question = call
+        .personal("Name of your first dog?", &english())
+        .await
+        .expect("spoken");
     assert_eq!(question.privacy(), Privacy::Personal);
     assert_eq!(question.transcript(), "Name of your first dog?");
-    call.personal("Name of your first dog?").await.expect("spoken");
+    call.personal("Name of your first dog?", &english())
+        .await
+        .expect("spoken");
     assert_eq!(fake.spoken(), 1);
     assert!(speech.0.cache.memory_bytes().1 > 0);
     drop(call);
@@ -135,7 +140,7 @@ async fn without_an_engine_recordings_play_and_text_gives_a_clear_error() {
     let speaker = speech.speaker(&"en-GB".parse().expect("a tag")).expect("close enough");
     assert_eq!(speaker.language(), &english());
     assert!(speaker.prompt("greeting.welcome").is_some());
-    let error = speaker.personal("First dog?").await.expect_err("no engine");
+    let error = speaker.personal("First dog?", &english()).await.expect_err("no engine");
     assert!(error.to_string().contains("apt install"), "{error}");
     assert!(matches!(
         speech.speaker(&"fr".parse().expect("a tag")),
