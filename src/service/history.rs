@@ -21,8 +21,16 @@ use crate::store::reset::ChangeId;
 use crate::store::{Transaction, password_history};
 use crate::time::Timestamp;
 
+/// A password that was compared with the earlier ones, and is none of them.
+#[derive(Debug)]
+pub(super) struct Compared {
+    hash: PasswordHash,
+    /// The newest one that it was compared with.
+    newest: Option<PasswordHash>,
+}
+
 impl Services {
-    /// The hash under which a password is kept, if the rules want `history` ones kept.
+    /// What is to be kept of a password, if the rules want `history` ones kept.
     ///
     /// # Errors
     /// [`ServiceError::UsedBefore`] when it is one of the last `history`.
@@ -31,7 +39,7 @@ impl Services {
         user: UserId,
         password: &Secret,
         history: u8,
-    ) -> Result<Option<PasswordHash>, ServiceError> {
+    ) -> Result<Option<Compared>, ServiceError> {
         if history == 0 {
             return Ok(None);
         }
@@ -39,6 +47,7 @@ impl Services {
             let mut tx = self.store().read().await?;
             password_history::newest(&mut tx, user, history).await?
         };
+        let newest = earlier.first().cloned();
         let (services, password) = (self.clone(), password.clone());
         let looked = self
             .0
@@ -51,23 +60,34 @@ impl Services {
         }
         match looked.used_before {
             true => Err(ServiceError::UsedBefore),
-            false => Ok(Some(looked.hash)),
+            false => Ok(Some(Compared {
+                hash: looked.hash,
+                newest,
+            })),
         }
     }
 
     /// Keeps the password of an intent, and no more earlier ones than anybody may ask for.
+    ///
+    /// # Errors
+    /// [`ServiceError::InProgress`] when another one was set since it was compared.
     pub(super) async fn keep_password(
         &self,
         tx: &mut Transaction,
         reset: ResetId,
         user: UserId,
-        hash: Option<&PasswordHash>,
+        compared: Option<&Compared>,
         now: Timestamp,
     ) -> Result<(), ServiceError> {
+        if let Some(compared) = compared
+            && password_history::newest(tx, user, 1).await?.first() != compared.newest.as_ref()
+        {
+            return Err(ServiceError::InProgress);
+        }
         // Before the new one is added: should every system refuse that, the others are still there.
         password_history::trim(tx, user, self.longest_history()).await?;
-        if let Some(hash) = hash {
-            password_history::add(tx, reset, user, hash, now).await?;
+        if let Some(compared) = compared {
+            password_history::add(tx, reset, user, &compared.hash, now).await?;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 use super::authority::Authority;
 use super::change::Work;
 use super::execution::{AccountReport, ChangeReport, Order};
+use super::history::Compared;
 use super::job::Accepted;
 use super::outcome::Outcome;
 use super::password::Proposal;
@@ -13,7 +14,6 @@ use super::{ServiceError, Services, Visit};
 use crate::identity::event::{EventKind, Origin};
 use crate::identity::evidence::Evidence;
 use crate::identity::ids::{AccountId, ResetId};
-use crate::identity::password_history::PasswordHash;
 use crate::integration::target::{AccountState, Expiry};
 use crate::store::Transaction;
 use crate::store::account::{self, Account};
@@ -102,10 +102,10 @@ impl Visit {
         new: NewReset,
     ) -> Result<ChangeReport, ServiceError> {
         let services = &self.services;
-        let hash = services
+        let compared = services
             .look_back(evidence.user(), proposal.password(), proposal.history())
             .await?;
-        let order = self.intend(evidence, proposal, hash, new).await?;
+        let order = self.intend(evidence, proposal, compared, new).await?;
         services.execute(order).await
     }
 
@@ -114,7 +114,7 @@ impl Visit {
         &self,
         evidence: &Evidence,
         proposal: &Proposal,
-        hash: Option<PasswordHash>,
+        compared: Option<Compared>,
         new: NewReset,
     ) -> Result<Order, ServiceError> {
         let services = &self.services;
@@ -158,7 +158,7 @@ impl Visit {
         };
         services.commit_intent(&mut tx, &intent, &marked).await?;
         services
-            .keep_password(&mut tx, reset, authority.user(), hash.as_ref(), now)
+            .keep_password(&mut tx, reset, authority.user(), compared.as_ref(), now)
             .await?;
         let intended = EventKind::ResetIntended {
             reset,

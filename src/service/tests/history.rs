@@ -174,3 +174,22 @@ async fn a_new_pepper_forgets_nothing() {
         assert!(is_used_before(&same_visit.reset(&evidence, earlier, None).await));
     }
 }
+
+#[tokio::test]
+async fn what_was_set_since_it_was_compared_is_not_passed_over() {
+    let house = House::build().await;
+    let services = &house.services;
+    let (visit, evidence) = house.verified("1001").await;
+    let password = proposal(&visit, &evidence).await;
+    let compare = async || services.look_back(evidence.user(), password.password(), 5).await;
+    let stale = compare().await.unwrap();
+    visit.reset(&evidence, &password, None).await.unwrap();
+    let reset = services.draw(|rng| crate::identity::ids::ResetId::generate(START, rng));
+    let mut tx = services.store().write().await.unwrap();
+    let kept = services
+        .keep_password(&mut tx, reset, evidence.user(), stale.as_ref(), START)
+        .await;
+    assert!(matches!(kept, Err(ServiceError::InProgress)), "{kept:?}");
+    drop(tx);
+    assert!(matches!(compare().await, Err(ServiceError::UsedBefore)));
+}
