@@ -102,7 +102,10 @@ pub enum SignedIn {
     /// The client is in.
     Session(Box<ApiSession>),
     /// It is not; why is told to the operator alone.
-    Refused,
+    Refused {
+        /// Whether there is such a client; for the log alone.
+        is_known: bool,
+    },
     /// Not now: too many have failed from there.
     Wait(Duration),
 }
@@ -111,6 +114,15 @@ pub enum SignedIn {
 const NOTE_EVERY: Duration = Duration::from_secs(15);
 
 impl Services {
+    fn note_every(&self) -> Duration {
+        NOTE_EVERY.min(self.config().api_idle / 4)
+    }
+
+    /// How old the note of the last use is when a session has surely been idle for as long as it may.
+    fn idle_note(&self) -> Duration {
+        self.config().api_idle + self.note_every()
+    }
+
     /// Signs a client in, and begins the visit of its caller.
     ///
     /// # Errors
@@ -139,6 +151,7 @@ impl Services {
         }
         watched.save(&mut tx).await?;
         // A name that nobody has is whatever somebody typed, a password perhaps: it is not recorded.
+        let is_known = row.is_some();
         let name = row.map_or_else(|| "unknown".to_owned(), |row| row.name);
         tracing::warn!(api.client = name, client.address = %address, reason = problem, "a client of the API was refused");
         let origin = record::client(&name, None, None);
@@ -150,7 +163,7 @@ impl Services {
                 .await?;
         }
         tx.commit().await?;
-        Ok(SignedIn::Refused)
+        Ok(SignedIn::Refused { is_known })
     }
 
     /// The session of a token, for a request from `peer`.
@@ -170,12 +183,12 @@ impl Services {
                 .ok_or(ServiceError::NoVisit)?;
             (row, client)
         };
-        let is_idle = now.since(row.used) >= self.config().api_idle;
+        let is_idle = now.since(row.used) >= self.idle_note();
         let client = ApiClient::try_from(client).map_err(|_| ServiceError::NoVisit)?;
         if is_idle || client.revoked.is_some() || !stays(&row, &client, peer) {
             return Err(ServiceError::NoVisit);
         }
-        if now.since(row.used) >= NOTE_EVERY.min(self.config().api_idle / 4) {
+        if now.since(row.used) >= self.note_every() {
             let mut tx = self.store().write().await?;
             api_session::touch(&mut tx, &hash, now).await?;
             tx.commit().await?;
@@ -234,7 +247,7 @@ impl Services {
 
     async fn end_some_idle_sessions(&self) -> Result<usize, ServiceError> {
         let now = self.now();
-        let before = now.minus(self.config().api_idle);
+        let before = now.minus(self.idle_note());
         let mut tx = self.store().write().await?;
         let idle = api_session::idle(&mut tx, before, AT_ONCE).await?;
         for (visit, client) in &idle {
@@ -362,7 +375,7 @@ impl Services {
         }
         let unchanged = api_client::find(&mut tx, &row.client).await?;
         if unchanged.is_none_or(|row| row.changed != client.changed || row.revoked.is_some()) {
-            return Ok(SignedIn::Refused);
+            return Ok(SignedIn::Refused { is_known: true });
         }
         for (key, kind) in subjects.iter().filter(|(_, kind)| *kind == SubjectKind::Client) {
             let mut state = lockout::find(&mut tx, key).await?;

@@ -59,8 +59,8 @@ pub(super) struct Reply {
     answer: String,
 }
 
-/// Answers that are kept for a visit. A client that repeats a request does so at once, and not after so many others.
-const KEPT: usize = 16;
+/// Answers that are kept for a visit: more than one can fill with keys that are judged once (3 IDs, 6 rounds, 10 passwords).
+const KEPT: usize = 24;
 
 impl Visit {
     /// A request with the key that its client has given it, if any. `parts` are all of the request, each preceded by its
@@ -89,9 +89,28 @@ impl State {
     /// [`ServiceError::IdempotencyConflict`] when the key was used for something else.
     pub(super) fn reply_to(&self, keyed: Option<&Keyed>) -> Result<Option<&str>, ServiceError> {
         let Some(keyed) = keyed else { return Ok(None) };
+        for job in &self.jobs {
+            job.order().is_repeated_by(keyed)?;
+        }
         for reply in &self.replies {
             if reply.to.is_repeated_by(keyed)? {
                 return Ok(Some(&reply.answer));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The place of the job that this order has begun before.
+    ///
+    /// # Errors
+    /// [`ServiceError::IdempotencyConflict`] when the key was used for something else.
+    pub(super) fn job_of(&self, order: &Keyed) -> Result<Option<usize>, ServiceError> {
+        for reply in &self.replies {
+            reply.to.is_repeated_by(order)?;
+        }
+        for (index, job) in self.jobs.iter().enumerate() {
+            if job.order().is_repeated_by(order)? {
+                return Ok(Some(index));
             }
         }
         Ok(None)

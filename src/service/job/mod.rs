@@ -276,7 +276,7 @@ impl Visit {
         let now = services.now();
         let mut tx = services.store().write().await?;
         let mut state = self.load(&mut tx, now).await?.state;
-        let earlier = earlier(&state, keyed)?;
+        let earlier = state.job_of(keyed)?;
         if let Some(index) = earlier {
             let job = &state.jobs[index];
             let is_open = match reset::find(&mut tx, job.change).await? {
@@ -384,17 +384,12 @@ impl Visit {
     }
 }
 
-/// The place of the job that this order has begun before.
-fn earlier(state: &State, keyed: &Keyed) -> Result<Option<usize>, ServiceError> {
-    for (index, job) in state.jobs.iter().enumerate() {
-        if job.order.is_repeated_by(keyed)? {
-            return Ok(Some(index));
-        }
-    }
-    Ok(None)
-}
-
 impl Job {
+    /// The request that has begun it.
+    pub(super) fn order(&self) -> &Keyed {
+        &self.order
+    }
+
     fn accepted(&self) -> Accepted {
         Accepted {
             change: self.change,

@@ -328,6 +328,35 @@ async fn an_order_that_has_not_reached_its_intent_goes_on_when_the_session_is_ov
 }
 
 #[tokio::test]
+async fn a_key_is_for_one_request_whatever_it_asks_for() {
+    let ready = Ready::with(|_| {}).await;
+    let (visit, evidence) = (&ready.session.visit, ready.evidence().await);
+    let propose = async |text: &str| {
+        let key = key(text);
+        visit
+            .propose_and_keep(&evidence, None, &ready.session.token, Some(&key))
+            .await
+    };
+    let Proposed::Proposed(proposal) = propose("p").await.unwrap() else {
+        panic!("no password")
+    };
+    let with = async |text: &str| {
+        let order = order(ready.reopened(&proposal).await, text);
+        ready.reset(order, PATIENTLY).await
+    };
+    assert!(matches!(with("p").await, Err(ServiceError::IdempotencyConflict)));
+    with("k").await.unwrap();
+    assert!(matches!(propose("k").await, Err(ServiceError::IdempotencyConflict)));
+    // However many there were between, the first one is known.
+    for _ in 0..9 {
+        propose(&format!("p{}", ready.house.services.draw(|rng| rng.next_u32())))
+            .await
+            .unwrap();
+    }
+    assert!(matches!(with("p").await, Err(ServiceError::IdempotencyConflict)));
+}
+
+#[tokio::test]
 async fn an_order_is_found_again_when_its_evidence_is_over() {
     let ready = Ready::with(|_| {}).await;
     let proposal = ready.proposal().await;
