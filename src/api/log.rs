@@ -11,6 +11,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::calls::FaultKind;
+use crate::identity::ids::SessionId;
 use crate::service::ApiPeer;
 use crate::time::monotonic;
 
@@ -45,6 +46,15 @@ struct DurationLabels {
     call: &'static str,
 }
 
+/// Who asks.
+#[derive(Debug, Default)]
+pub struct Asker {
+    /// The API user: one that has proved to be it, or whose name is known and that was refused.
+    pub client: OnceLock<String>,
+    /// The session, as the events of the audit log have it. It is no proof of anything.
+    pub session: OnceLock<SessionId>,
+}
+
 /// A request that is being answered. Told when it is dropped without an answer, too: the client has hung up.
 #[derive(Debug)]
 pub struct Entry {
@@ -52,8 +62,8 @@ pub struct Entry {
     call: &'static str,
     form: &'static str,
     address: String,
-    /// The client, as soon as it has proved to be one.
-    pub client: Arc<OnceLock<String>>,
+    /// Who asks, as soon as that is known.
+    pub asker: Arc<Asker>,
     begun: Instant,
     outcome: &'static str,
 }
@@ -87,7 +97,7 @@ impl Log {
             call,
             form,
             address: peer.address.to_string(),
-            client: Arc::default(),
+            asker: Arc::default(),
             begun: monotonic(),
             outcome: "gone",
         }
@@ -109,12 +119,14 @@ impl Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         let took = self.begun.elapsed();
-        let client = self.client.get().cloned().unwrap_or_default();
+        let client = self.asker.client.get().cloned().unwrap_or_default();
+        let session = self.asker.session.get().map(tracing::field::display);
         tracing::info!(
             target: "passline::api",
             call = self.call,
             form = self.form,
             client,
+            session,
             address = self.address,
             outcome = self.outcome,
             duration_ms = milliseconds(took),

@@ -25,13 +25,25 @@ pub(super) fn told(path: &str, message: &str, place: Option<(usize, usize)>) -> 
     Fault::with(FaultKind::InvalidRequest, format!("{member} {what}{place}"))
 }
 
+/// What `serde` calls by the names of Rust.
+fn in_plain_words(expected: &str) -> &str {
+    match expected {
+        "a map" => "an object",
+        "a sequence" => "a list",
+        "u8" | "u16" | "u32" | "u64" => "a whole number, not below zero",
+        "i8" | "i16" | "i32" | "i64" => "a whole number",
+        expected if expected.starts_with("struct ") => "an object",
+        expected => expected,
+    }
+}
+
 /// The part of a message of `serde` that is not from the request.
 fn what_is_wrong(message: &str) -> String {
     let message = message.rsplit_once(" at line ").map_or(message, |(message, _)| message);
     let known = ["invalid type: ", "invalid value: ", "invalid length "];
     if known.iter().any(|start| message.starts_with(start)) {
         let expected = message.rsplit_once(", expected ").map(|(_, expected)| expected);
-        return format!("should be {}", expected.unwrap_or("something else"));
+        return format!("should be {}", expected.map_or("something else", in_plain_words));
     }
     if message.starts_with("unknown field ") || message.starts_with("unknown variant ") {
         let expected = message.rsplit_once(", expected ").map(|(_, expected)| expected);

@@ -72,14 +72,21 @@ struct Members<'a> {
     detail: Option<&'a str>,
 }
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let members = Members {
+impl Problem {
+    /// The object that it is as JSON.
+    pub(super) fn members(&self) -> impl Serialize + '_ {
+        Members {
             r#type: format!("urn:passline:problem:{}", self.slug),
             title: self.title,
             status: self.status.as_u16(),
             detail: self.detail.as_deref(),
-        };
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let members = self.members();
         // Texts and a number always become JSON; were it not so, the status alone would tell enough.
         let body = serde_json::to_vec(&members).map_or_else(|_| Body::empty(), Body::from);
         let mut response = Response::new(body);

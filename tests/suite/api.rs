@@ -477,6 +477,8 @@ fn what_is_not_as_described_is_told_without_its_text() {
         ("{", "is not JSON"),
         ("[]", "should be an object"),
         ("{}", "missing field `digits`"),
+        ("null", "should be an object"),
+        ("{\"digits\":\"1\",\"pageSize\":-1}", "a whole number, not below zero"),
     ] {
         let answer = client.send("POST", "/api/v1/UserIVRList", Some(body.to_owned()), "application/json");
         assert_eq!(problem_of(&answer), (400, "invalid-request".to_owned()));
@@ -501,6 +503,41 @@ fn what_is_not_as_described_is_told_without_its_text() {
     );
     assert_eq!(flat.body["users_count"], "1");
     assert_eq!(flat.body["users_0_label"], "1");
+    let path = "/api/v1/UserAccountList?flat=true";
+    let flat = client.send("POST", path, Some("{}".to_owned()), "application/json");
+    assert_eq!((flat.status, flat.media_type.as_str()), (403, "application/json"));
+    assert_eq!(flat.body["type"], "urn:passline:problem:not-verified");
+    assert_eq!(flat.body["status"], "403", "all of it is text");
+    let null = "{\"audio\":null}".to_owned();
+    let answer = client.send("POST", "/api/v1/PasswordRandomGet", Some(null), "application/json");
+    let detail = text(&answer.body["detail"]);
+    assert!(
+        detail.contains("`audio`") && !detail.contains("is not JSON"),
+        "{detail}"
+    );
+    // Behind the last one there is no page.
+    let listed = client.call("UserIVRList", &json!({"digits": "4711"}));
+    let token = json!({"digits": "4711", "pageToken": listed["users"][0]["user"]});
+    assert_eq!(
+        client.problem("UserIVRList", &token),
+        (404, "unknown-handle".to_owned())
+    );
+    // The lines of the log lead to the events of the session, and tell who was refused.
+    let refused = json!({"user": "ivr", "password": "wrong"});
+    assert_eq!(outside.client().try_call("Login", &refused).status, 401);
+    outside.server.wait_for_log("outcome=\"sign-in-refused\"");
+    let log = outside.server.log();
+    let line = |outcome: &str| {
+        log.lines()
+            .find(|line| line.contains(&format!("outcome=\"{outcome}\"")))
+            .expect("a line")
+    };
+    assert!(
+        line("sign-in-refused").contains("client=\"ivr\""),
+        "{}",
+        line("sign-in-refused")
+    );
+    assert!(line("not-verified").contains("session="), "{}", line("not-verified"));
 }
 
 #[test]
@@ -652,6 +689,12 @@ fn soap_takes_no_bombs_no_files_and_nothing_that_is_no_call() {
     }
     let large = client.send("POST", "/soap", Some("x".repeat(100_000)), "text/xml");
     assert_eq!(problem_of(&large), (413, "body-too-large".to_owned()));
+    // What cannot be opened is answered in the version that its media type tells.
+    let bombed = client.send("POST", "/soap", Some(file.to_owned()), "application/soap+xml");
+    assert_eq!(
+        (bombed.status, bombed.media_type.as_str()),
+        (400, "application/soap+xml; charset=utf-8")
+    );
     let (status, answer) = soap(&client, envelope("urn:soap:99", "<a/>"));
     assert_eq!(status, 500);
     assert!(

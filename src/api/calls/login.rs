@@ -63,7 +63,7 @@ impl Call for Login {
             caller: request.caller.as_ref().and_then(|number| number.0.as_deref()),
             language: request.language.map(|language| language.0),
         };
-        let session = calls.sign_in(sign_in, &who.client).await?;
+        let session = calls.sign_in(sign_in, &who.asker).await?;
         let speaker = calls.speaker(session.language.as_ref())?;
         let limits = calls.services().session_limits();
         Ok(Response {

@@ -26,8 +26,8 @@ pub mod user_password_sync;
 pub mod user_questions_get;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -41,6 +41,7 @@ use utoipa::ToSchema;
 pub use fault::{Fault, FaultKind};
 
 use super::limiter::Limiter;
+use super::log::Asker;
 use crate::call::Labels;
 use crate::secret::Secret;
 use crate::service::{ApiPeer, ApiSession, Services, SignIn, SignedIn};
@@ -111,8 +112,8 @@ pub struct Who {
     pub peer: ApiPeer,
     /// The session that it says it belongs to.
     pub token: Option<Secret>,
-    /// The client, as soon as it has proved to be one; for the log.
-    pub client: Arc<OnceLock<String>>,
+    /// Who asks, as soon as that is known; for the log.
+    pub asker: Arc<Asker>,
     /// Until when it must be answered.
     pub until: Instant,
 }
@@ -218,11 +219,11 @@ impl Calls {
 
     /// Whose request it is, from now on.
     #[must_use]
-    pub fn who(&self, peer: ApiPeer, token: Option<Secret>, client: Arc<OnceLock<String>>) -> Who {
+    pub fn who(&self, peer: ApiPeer, token: Option<Secret>, asker: Arc<Asker>) -> Who {
         Who {
             peer,
             token,
-            client,
+            asker,
             until: monotonic() + self.settings().limit,
         }
     }
@@ -280,18 +281,26 @@ impl Calls {
         self.0.is_closing.store(true, Ordering::Relaxed);
     }
 
-    /// Begins a session of one caller, at whichever way in; `client` hears who it is.
-    pub(super) async fn sign_in(&self, sign_in: SignIn<'_>, client: &OnceLock<String>) -> Result<ApiSession, Fault> {
+    /// Begins a session of one caller, at whichever way in; `asker` hears who it is.
+    pub(super) async fn sign_in(&self, sign_in: SignIn<'_>, asker: &Asker) -> Result<ApiSession, Fault> {
         if self.0.is_closing.load(Ordering::Relaxed) {
             let detail = "this node is being stopped; use another one, or wait";
             return Err(Fault::with(FaultKind::Busy, detail));
         }
+        let name = sign_in.client.to_owned();
         let session = match self.services().sign_in(sign_in).await? {
-            SignedIn::Refused => return Err(Fault::new(FaultKind::SignInRefused)),
+            SignedIn::Refused { is_known } => {
+                // A name that nobody has may be a password that was typed in the wrong place.
+                if is_known {
+                    let _ = asker.client.set(name);
+                }
+                return Err(Fault::new(FaultKind::SignInRefused));
+            }
             SignedIn::Wait(wait) => return Err(Fault::wait(FaultKind::TooManyTries, wait)),
             SignedIn::Session(session) => *session,
         };
-        let _ = client.set(session.client.clone());
+        let _ = asker.client.set(session.client.clone());
+        let _ = asker.session.set(session.visit.id());
         if let Err(fault) = self.admit_client(&session.client) {
             session.visit.end().await?;
             return Err(fault);
@@ -329,7 +338,8 @@ impl Calls {
     pub(super) async fn session(&self, who: &Who) -> Result<ApiSession, Fault> {
         let token = who.token.as_ref().ok_or(Fault::new(FaultKind::NoSession))?;
         let session = self.services().resume(token, &who.peer).await?;
-        let _ = who.client.set(session.client.clone());
+        let _ = who.asker.client.set(session.client.clone());
+        let _ = who.asker.session.set(session.visit.id());
         self.admit_client(&session.client)?;
         Ok(session)
     }

@@ -96,7 +96,9 @@ fn page(names: bool, size: u32, candidates: Vec<Candidate>, request: &Request) -
         None => 0,
         Some(token) => {
             let last = candidates.iter().position(|candidate| candidate.handle == token.0);
-            last.ok_or(Fault::new(FaultKind::UnknownHandle))? + 1
+            // That of the last one of all is no token: nothing comes behind it.
+            let next = last.map(|last| last + 1).filter(|next| *next < candidates.len());
+            next.ok_or(Fault::new(FaultKind::UnknownHandle))?
         }
     };
     let rest = candidates.len().saturating_sub(first);

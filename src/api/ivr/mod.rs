@@ -131,13 +131,11 @@ impl Door {
         start: Start<'_>,
     ) -> Result<Turned, Fault> {
         let Proof { user, password } = proof.ok_or(Fault::new(FaultKind::SignInRefused))?;
-        let who = self.calls.who(peer, None, Arc::clone(&entry.client));
+        let who = self.calls.who(peer, None, Arc::clone(&entry.asker));
         let (caller, called) = (start.caller.map(number_of), start.called.map(number_of));
         let number = caller.clone();
         let language = start.language.and_then(|tag| tag.parse().ok());
-        let Who {
-            peer, client, until, ..
-        } = who;
+        let Who { peer, asker, until, .. } = who;
         let sign_in = async move |calls: Calls| {
             let sign_in = SignIn {
                 client: &user,
@@ -146,7 +144,7 @@ impl Door {
                 caller: number.as_deref(),
                 language,
             };
-            calls.sign_in(sign_in, &client).await.map(Box::new)
+            calls.sign_in(sign_in, &asker).await.map(Box::new)
         };
         let session = self.calls.run("IvrBegin", Place::SignIn, until, sign_in).await?;
         let new = NewCall {
@@ -180,7 +178,7 @@ impl Door {
         number: u32,
         heard: Heard,
     ) -> Result<Turned, Fault> {
-        let who = self.calls.who(peer, Some(token), Arc::clone(&entry.client));
+        let who = self.calls.who(peer, Some(token), Arc::clone(&entry.asker));
         let until = who.until;
         let session = loop {
             let who = who.clone();

@@ -59,7 +59,18 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
     }
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let parsed = serde_path_to_error::deserialize(&mut deserializer);
-    let parsed = parsed.map_err(|error| told(&error.path().to_string(), error.inner()))?;
+    let parsed = parsed.map_err(|error| {
+        // A null where a name should be is told like what is no JSON at all.
+        let is_json = || serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok();
+        match error.inner().classify() {
+            serde_json::error::Category::Syntax if is_json() => mistake::told(
+                &error.path().to_string(),
+                "it is of another type; leave it out to say nothing",
+                Some((error.inner().line(), error.inner().column())),
+            ),
+            _ => told(&error.path().to_string(), error.inner()),
+        }
+    })?;
     deserializer.end().map_err(|error| told(".", &error))?;
     Ok(parsed)
 }

@@ -17,6 +17,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Extension, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::{self, HeaderMap, HeaderValue};
@@ -73,21 +74,29 @@ async fn handle<C: Call>(State(door): State<Door>, Extension(peer): Extension<Ap
     let entry = door.log.begin(C::NAME, "json", &peer);
     let who = door
         .calls
-        .who(peer, bearer(request.headers()), Arc::clone(&entry.client));
-    match answer::<C>(&door, who, request).await {
+        .who(peer, bearer(request.headers()), Arc::clone(&entry.asker));
+    let flat = wants_flat(request.uri().query());
+    let is_flat = *flat.as_ref().unwrap_or(&false);
+    let answered = match flat {
+        Ok(flat) => answer::<C>(&door, who, request, flat).await,
+        Err(fault) => Err(fault),
+    };
+    match answered {
         Ok(response) => {
             entry.end(None);
             response
         }
         Err(fault) => {
             entry.end(Some(fault.kind));
-            problem(&fault)
+            match is_flat {
+                true => flat_problem(&fault),
+                false => problem(&fault),
+            }
         }
     }
 }
 
-async fn answer<C: Call>(door: &Door, who: Who, request: Request) -> Result<Response, Fault> {
-    let flat = wants_flat(request.uri().query())?;
+async fn answer<C: Call>(door: &Door, who: Who, request: Request, flat: bool) -> Result<Response, Fault> {
     let request = body::read::<C::Request>(request).await?;
     let response = door.calls.carry_out::<C>(who, request).await?;
     written(&response, flat)
@@ -139,14 +148,28 @@ fn problem(fault: &Fault) -> Response {
     told(fault, FaultKind::NoSession, "Bearer")
 }
 
+/// A fault as a map of strings, the status too: no `problem+json`, and what platforms take that take nothing else.
+fn flat_problem(fault: &Fault) -> Response {
+    let mut response = problem(fault);
+    let flat = flat::flattened(&problem_of(fault).members()).unwrap_or_default();
+    *response.body_mut() = serde_json::to_vec(&flat).map_or_else(|_| Body::empty(), Body::from);
+    let media_type = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, media_type);
+    response
+}
+
+fn problem_of(fault: &Fault) -> Problem {
+    let status = StatusCode::from_u16(fault.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let problem = Problem::new(status, fault.kind.slug(), fault.kind.title());
+    match &fault.detail {
+        Some(detail) => problem.detail(detail.clone()),
+        None => problem,
+    }
+}
+
 /// A fault as problem details; with the one that asks for a proof goes the challenge that says which.
 pub(super) fn told(fault: &Fault, asks: FaultKind, challenge: &'static str) -> Response {
-    let status = StatusCode::from_u16(fault.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut problem = Problem::new(status, fault.kind.slug(), fault.kind.title());
-    if let Some(detail) = &fault.detail {
-        problem = problem.detail(detail.clone());
-    }
-    let mut response = problem.into_response();
+    let mut response = problem_of(fault).into_response();
     let headers = response.headers_mut();
     if let Some(wait) = fault.retry_after {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
@@ -177,5 +200,9 @@ async fn docs() -> Response {
     // Nothing in the page runs, and nothing is loaded.
     let policy =
         "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-    ([(header::CONTENT_SECURITY_POLICY, policy)], Html(page)).into_response()
+    let headers = [
+        (header::CONTENT_SECURITY_POLICY, policy),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (headers, Html(page)).into_response()
 }

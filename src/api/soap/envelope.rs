@@ -82,10 +82,10 @@ impl Code {
 }
 
 impl Refused {
-    /// What was not opened: nobody knows its version.
-    pub(super) fn unopened(fault: Fault) -> Self {
+    /// What was not opened, and has the version of its media type.
+    pub(super) fn unopened(version: Version, fault: Fault) -> Self {
         Self {
-            version: Version::V11,
+            version,
             code: Code::of(fault.kind),
             fault,
         }
@@ -96,15 +96,15 @@ impl Refused {
     }
 }
 
-/// The version, and the one element in the body.
-pub(super) fn open(bytes: &[u8], max_bytes: usize) -> Result<(Version, Element), Refused> {
+/// The version, and the one element in the body; `told` is the version that the media type tells.
+pub(super) fn open(told: Version, bytes: &[u8], max_bytes: usize) -> Result<(Version, Element), Refused> {
     let limits = Limits {
         bytes: max_bytes,
         depth: 16,
         elements: 512,
         attributes: 16,
     };
-    let mut root = xml::read(bytes, &limits).map_err(|error| Refused::unopened(unread(error)))?;
+    let mut root = xml::read(bytes, &limits).map_err(|error| Refused::unopened(told, unread(error)))?;
     let version = [Version::V11, Version::V12]
         .into_iter()
         .find(|version| root.is(version.namespace(), "Envelope"));
@@ -285,7 +285,7 @@ mod tests {
     use super::*;
 
     fn open_text(text: &str) -> Result<(Version, Element), Refused> {
-        open(text.as_bytes(), 10_000)
+        open(Version::V11, text.as_bytes(), 10_000)
     }
 
     fn envelope(namespace: &str, header: &str, body: &str) -> String {

@@ -97,19 +97,26 @@ fn address(door: &Door, request: &Request) -> String {
 }
 
 async fn handle(State(door): State<Door>, Extension(peer): Extension<ApiPeer>, request: Request) -> Response {
-    let is_read = request.headers().get(header::CONTENT_TYPE).is_some_and(is_xml);
+    let told = request.headers().get(header::CONTENT_TYPE).and_then(version_of);
+    let version = told.unwrap_or(Version::V11);
     let bytes = to_bytes(Body::new(request.into_body()), MAX_BYTES).await;
-    let opened = match (is_read, bytes) {
-        (false, _) => Err(Refused::unopened(Fault::with(
-            FaultKind::UnsupportedMediaType,
-            "give text/xml (SOAP 1.1) or application/soap+xml (SOAP 1.2)",
-        ))),
-        (true, Err(_)) => Err(Refused::unopened(Fault::with(
-            FaultKind::BodyTooLarge,
-            format!("a request has at most {MAX_BYTES} bytes"),
-        ))),
+    let opened = match (told.is_some(), bytes) {
+        (false, _) => Err(Refused::unopened(
+            version,
+            Fault::with(
+                FaultKind::UnsupportedMediaType,
+                "give text/xml (SOAP 1.1) or application/soap+xml (SOAP 1.2)",
+            ),
+        )),
+        (true, Err(_)) => Err(Refused::unopened(
+            version,
+            Fault::with(
+                FaultKind::BodyTooLarge,
+                format!("a request has at most {MAX_BYTES} bytes"),
+            ),
+        )),
         (true, Ok(bytes)) => {
-            let opened = envelope::open(&bytes, MAX_BYTES);
+            let opened = envelope::open(version, &bytes, MAX_BYTES);
             // As far as the buffer is ours alone.
             if let Ok(mut bytes) = bytes.try_into_mut() {
                 bytes.zeroize();
@@ -142,17 +149,15 @@ async fn handle(State(door): State<Door>, Extension(peer): Extension<ApiPeer>, r
     envelope::fault(version, &fault)
 }
 
-fn is_xml(value: &HeaderValue) -> bool {
-    let media_type = value
-        .to_str()
-        .unwrap_or_default()
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim();
-    ["text/xml", "application/soap+xml", "application/xml"]
-        .iter()
-        .any(|known| media_type.eq_ignore_ascii_case(known))
+/// The version of SOAP that goes with a media type (SOAP 1.1, section 6; SOAP 1.2 part 2, section 7.1.4), if it is one of XML.
+fn version_of(value: &HeaderValue) -> Option<Version> {
+    let media_type = value.to_str().unwrap_or_default().split(';').next();
+    let media_type = media_type.unwrap_or_default().trim().to_ascii_lowercase();
+    match media_type.as_str() {
+        "text/xml" | "application/xml" => Some(Version::V11),
+        "application/soap+xml" => Some(Version::V12),
+        _ => None,
+    }
 }
 
 async fn carry_out<C: Call>(door: &Door, peer: ApiPeer, version: Version, call: Element) -> Response {
@@ -177,7 +182,7 @@ async fn answer<C: Call>(door: &Door, peer: ApiPeer, entry: &Entry, mut call: El
         true => take_session(&mut call),
         false => None,
     };
-    let who = door.calls.who(peer, token, Arc::clone(&entry.client));
+    let who = door.calls.who(peer, token, Arc::clone(&entry.asker));
     let request = xml::from_element(&call)
         .map_err(|error| mistake::told(&error.path.join(".").replace(".[", "["), &error.message, None))?;
     drop(call);
