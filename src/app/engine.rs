@@ -279,13 +279,13 @@ impl Engine {
         self.stop.cancel();
         self.upkeep.close();
         let settled = async {
-            // Ends when the stack has ended; with it the last sender of call records is gone.
+            // The switchboard ends when the stack has ended; with it and the API the last sender of call records is gone.
             let _ = self.switchboard.await;
-            let _ = self.records.await;
-            self.upkeep.wait().await;
             if let Some(api) = self.api {
                 api.ended().await;
             }
+            let _ = self.records.await;
+            self.upkeep.wait().await;
             self.backstage.services.drain().await;
         };
         if tokio::time::timeout(SETTLE, settled).await.is_err() {
