@@ -126,8 +126,8 @@ impl Drop for Entry {
             call = self.call,
             form = self.form,
             client,
-            session,
             address = self.address,
+            session,
             outcome = self.outcome,
             duration_ms = milliseconds(took),
             "a call of the API was answered"

@@ -516,7 +516,7 @@ fn what_is_not_as_described_is_told_without_its_text() {
         "{detail}"
     );
     // Behind the last one there is no page.
-    let listed = client.call("UserIVRList", &json!({"digits": "4711"}));
+    let listed = client.call("UserIVRList", &json!({"digits": "4711", "pageSize": 4.0}));
     let token = json!({"digits": "4711", "pageToken": listed["users"][0]["user"]});
     assert_eq!(
         client.problem("UserIVRList", &token),

@@ -2,6 +2,8 @@
 //!
 //! What a person keyed or typed has types that are redacted and wiped. Their mistakes are told without them.
 
+use std::fmt;
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Type};
 use utoipa::openapi::{Ref, RefOr, Schema};
@@ -92,6 +94,41 @@ texts! {
     Language(crate::language::Language) = |text: &str| text.parse().ok(),
         "a language is written as in en-US (BCP 47)", Some("^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$"), 2..=35,
         "A language as in en-US (BCP 47). The closest one that is spoken here is used.";
+}
+
+/// A whole number however it is written: to JSON Schema `4.0` is one (draft 2020-12, validation, section 6.1.1).
+pub(super) fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    struct Whole;
+
+    impl de::Visitor<'_> for Whole {
+        type Value = u32;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a whole number, not below zero")
+        }
+
+        fn visit_u64<E: de::Error>(self, number: u64) -> Result<u32, E> {
+            u32::try_from(number).map_err(|_| E::invalid_value(de::Unexpected::Unsigned(number), &self))
+        }
+
+        fn visit_f64<E: de::Error>(self, number: f64) -> Result<u32, E> {
+            let is_whole = number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number);
+            match is_whole {
+                true => Ok(number as u32),
+                false => Err(E::invalid_value(de::Unexpected::Float(number), &self)),
+            }
+        }
+    }
+
+    struct Number(u32);
+
+    impl<'de> Deserialize<'de> for Number {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            deserializer.deserialize_u32(Whole).map(Self)
+        }
+    }
+
+    Ok(Option::<Number>::deserialize(deserializer)?.map(|number| number.0))
 }
 
 /// The longest telephone number, or name that stands in the place of one.

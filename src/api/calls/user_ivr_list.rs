@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::types::{Handle, IdempotencyKey, Keys};
+use super::types::{Handle, IdempotencyKey, Keys, whole};
 use super::{Call, Calls, Fault, FaultKind, Who};
 use crate::service::{Candidate, Candidates};
 
@@ -20,6 +20,7 @@ pub struct Request {
     /// A second number, if the caller was asked for it: used where several people share the digits of the ID.
     discriminator: Option<Keys>,
     /// How many are told at once; 10 if nothing is said.
+    #[serde(default, deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 50)]
     page_size: Option<u32>,
     /// For the next page of the same list: where the last one has ended.

@@ -131,7 +131,7 @@ fn operation<C: Call>() -> OperationBuilder {
         .name("flat")
         .parameter_in(ParameterIn::Query)
         .required(Required::False)
-        .description(Some("Gives the response as one flat map of strings."))
+        .description(Some("Gives the response, or the fault, as one flat map of strings."))
         .schema(Some(ObjectBuilder::new().schema_type(Type::Boolean)));
     let body = RequestBodyBuilder::new()
         .content(
@@ -178,7 +178,7 @@ fn operation<C: Call>() -> OperationBuilder {
 }
 
 /// What the server answers before it looks at a call: `api::server` has the texts, a test compares them.
-const BY_SERVER: [(u16, &str, &str); 10] = [
+const BY_SERVER: [(u16, &str, &str); 11] = [
     (400, "malformed-request", "The request cannot be read"),
     (
         400,
@@ -193,6 +193,11 @@ const BY_SERVER: [(u16, &str, &str); 10] = [
     (403, "address-not-allowed", "No client may come from this address"),
     (408, "head-too-late", "The head of the request took too long"),
     (408, "body-too-late", "The body of the request took too long"),
+    (
+        429,
+        "too-much-at-once",
+        "The bodies of requests that come at once on this connection are too large",
+    ),
     (431, "head-too-large", "The head of the request is too large"),
     (501, "unknown-transfer-coding", "The transfer coding is not spoken"),
     (503, "answer-too-late", "The answer took too long to be made"),
@@ -204,12 +209,15 @@ fn problem(status: u16, kinds: impl Iterator<Item = (&'static str, &'static str)
     let lines: Vec<String> = kinds
         .map(|(slug, title)| format!("`urn:passline:problem:{slug}`: {title}."))
         .collect();
-    let mut response = ResponseBuilder::new().description(lines.join("\n")).content(
-        "application/problem+json",
+    let content = |schema: &str| {
         ContentBuilder::new()
-            .schema(Some(Ref::from_schema_name("Problem")))
-            .build(),
-    );
+            .schema(Some(Ref::from_schema_name(schema)))
+            .build()
+    };
+    let mut response = ResponseBuilder::new()
+        .description(lines.join("\n"))
+        .content("application/problem+json", content("Problem"))
+        .content("application/json", content("FlatMap"));
     if matches!(status, 429 | 503) {
         let seconds = ObjectBuilder::new().schema_type(Type::Integer);
         let header = HeaderBuilder::new()
@@ -271,7 +279,7 @@ fn problem_schema() -> Schema {
 fn flat_schema() -> Schema {
     let text: Schema = ObjectBuilder::new().schema_type(Type::String).into();
     ObjectBuilder::new()
-        .description(Some("A response with `?flat=true`: members of lists and objects are joined by underscores, and `<list>_count` says how many there are."))
+        .description(Some("A response or a fault with `?flat=true`: members of lists and objects are joined by underscores, and `<list>_count` says how many there are."))
         .additional_properties(Some(AdditionalProperties::from(RefOr::T(text))))
         .examples([json!({"users_count": "1", "users_0_label": "1"})])
         .into()
