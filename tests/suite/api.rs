@@ -117,6 +117,14 @@ pub(crate) struct Answer {
     pub(crate) body: Value,
 }
 
+impl Answer {
+    /// The bytes of the body, as it was sent.
+    pub(crate) fn length(&self) -> usize {
+        let length = self.headers.get("content-length").expect("a length");
+        length.to_str().expect("text").parse().expect("a number")
+    }
+}
+
 impl Client {
     pub(crate) fn new(server: &Server, folder: &Path, certificate: Option<&str>) -> Self {
         Self::at(server.api.expect("an API").port(), folder, certificate)
