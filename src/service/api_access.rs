@@ -7,7 +7,8 @@
 //!                                                                                       certificate; not idle too long
 //! ```
 //!
-//! A session is the visit of one caller. Somebody who has the token alone has nothing: they must also come from the
+//! A session is the visit of one caller. It is for the calls of the API or for the pages of a flow ([`Lead`]), from its
+//! beginning to its end: what leads the caller is not led around by the other. Somebody who has the token alone has nothing: they must also come from the
 //! network that the client signed in from, and with its certificate if it has one.
 
 use std::net::IpAddr;
@@ -49,6 +50,15 @@ pub struct ApiPeer {
     pub certificate: Option<String>,
 }
 
+/// Who leads the caller from step to step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lead {
+    /// The client, with the calls of the API.
+    Client,
+    /// A flow of this house, by pages.
+    Flow,
+}
+
 /// Somebody who wants to use the API for a caller.
 #[derive(Clone, Debug)]
 pub struct SignIn<'a> {
@@ -62,6 +72,8 @@ pub struct SignIn<'a> {
     pub caller: Option<&'a str>,
     /// The language to speak with the caller.
     pub language: Option<Language>,
+    /// Who is to lead the caller.
+    pub lead: Lead,
 }
 
 /// A session of a client.
@@ -166,11 +178,11 @@ impl Services {
         Ok(SignedIn::Refused { is_known })
     }
 
-    /// The session of a token, for a request from `peer`.
+    /// The session of a token, for a request from `peer` at a door where `lead` leads.
     ///
     /// # Errors
     /// [`ServiceError::NoVisit`] for every reason there is.
-    pub async fn resume(&self, token: &Secret, peer: &ApiPeer) -> Result<ApiSession, ServiceError> {
+    pub async fn resume(&self, token: &Secret, peer: &ApiPeer, lead: Lead) -> Result<ApiSession, ServiceError> {
         let now = self.now();
         let hash = hash_of(token);
         let (row, client) = {
@@ -185,7 +197,8 @@ impl Services {
         };
         let is_idle = now.since(row.used) >= self.idle_note();
         let client = ApiClient::try_from(client).map_err(|_| ServiceError::NoVisit)?;
-        if is_idle || client.revoked.is_some() || !stays(&row, &client, peer) {
+        let is_led_so = row.led_by_flow == (lead == Lead::Flow);
+        if is_idle || !is_led_so || client.revoked.is_some() || !stays(&row, &client, peer) {
             return Err(ServiceError::NoVisit);
         }
         if now.since(row.used) >= self.note_every() {
@@ -365,6 +378,7 @@ impl Services {
             network: network_of(&client.networks, who.peer.address),
             certificate: client.certificate.clone(),
             language: who.language.as_ref().map(|tag| tag.as_str().to_owned()),
+            led_by_flow: who.lead == Lead::Flow,
             used: now,
         };
         let visit = self.visit_of_client(arrival.session, row.client.as_str().into());

@@ -69,7 +69,7 @@ use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
 pub use account_state::{AccountStateReport, StatesTold};
-pub use api_access::{ApiPeer, ApiSession, SessionLimits, SignIn, SignedIn};
+pub use api_access::{ApiPeer, ApiSession, Lead, SessionLimits, SignIn, SignedIn};
 pub use api_client::{ApiClient, ApiClientChange, ApiClientError, ApiClientName, NewApiClient, Right};
 pub use begin::Arrival;
 pub use candidates::{Candidate, Candidates};

@@ -62,6 +62,21 @@ impl Visit {
         Ok(visit::put_state(tx, self.id, &state.to_json()).await?)
     }
 
+    /// Whether it is still under way. It may be ended from elsewhere: with the sessions of an API user that is revoked. Looking
+    /// makes it no longer.
+    ///
+    /// # Errors
+    /// When the database fails, which says nothing of the visit.
+    pub async fn is_under_way(&self) -> Result<bool, ServiceError> {
+        let now = self.services.now();
+        let mut tx = self.services.store().read().await?;
+        match self.look(&mut tx, now).await {
+            Ok(_) => Ok(true),
+            Err(ServiceError::NoVisit) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The API user that the caller came through, if it was one.
     #[must_use]
     pub fn client(&self) -> Option<&str> {

@@ -19,6 +19,8 @@ pub struct ApiSessionRow {
     pub certificate: Option<String>,
     /// The caller's language.
     pub language: Option<String>,
+    /// Whether a flow leads the caller, and not the client.
+    pub led_by_flow: bool,
     /// When it was used last, or somewhat before.
     pub used: Timestamp,
 }
@@ -29,8 +31,8 @@ pub struct ApiSessionRow {
 /// When the database fails.
 pub async fn insert(tx: &mut Transaction, session: &ApiSessionRow) -> Result<(), StoreError> {
     sqlx::query(
-        "insert into api_sessions (token_hash, visit_id, client, network, certificate, language, used_ms) \
-         values ($1, $2, $3, $4, $5, $6, $7)",
+        "insert into api_sessions (token_hash, visit_id, client, network, certificate, language, led_by_flow, used_ms) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
     .bind(&session.token_hash)
     .bind(session.visit.to_string())
@@ -38,6 +40,7 @@ pub async fn insert(tx: &mut Transaction, session: &ApiSessionRow) -> Result<(),
     .bind(&session.network)
     .bind(&session.certificate)
     .bind(&session.language)
+    .bind(i64::from(session.led_by_flow))
     .bind(session.used.as_millis())
     .execute(tx.connection())
     .await?;
@@ -50,7 +53,7 @@ pub async fn insert(tx: &mut Transaction, session: &ApiSessionRow) -> Result<(),
 /// When the database fails.
 pub async fn find(tx: &mut Transaction, token_hash: &str, now: Timestamp) -> Result<Option<ApiSessionRow>, StoreError> {
     let row: Option<Row> = sqlx::query_as(
-        "select s.token_hash, s.visit_id, s.client, s.network, s.certificate, s.language, s.used_ms \
+        "select s.token_hash, s.visit_id, s.client, s.network, s.certificate, s.language, s.led_by_flow, s.used_ms \
          from api_sessions s join visits v on v.id = s.visit_id \
          where s.token_hash = $1 and v.ended_ms is null and v.expires_ms > $2",
     )
@@ -126,6 +129,7 @@ struct Row {
     network: String,
     certificate: Option<String>,
     language: Option<String>,
+    led_by_flow: i64,
     used_ms: i64,
 }
 
@@ -140,6 +144,7 @@ impl TryFrom<Row> for ApiSessionRow {
             network: row.network,
             certificate: row.certificate,
             language: row.language,
+            led_by_flow: row.led_by_flow != 0,
             used: Timestamp::from_millis(row.used_ms),
         })
     }

@@ -7,9 +7,11 @@ use std::time::Duration;
 use passline::integration::target::Verdict;
 use passline::speech::phrase::Character;
 use passline::time::monotonic;
+use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
 use crate::api::Outside;
+use crate::support::block_on;
 use crate::support::python;
 use crate::support::server::{Settings, root};
 
@@ -176,4 +178,79 @@ fn asterisk_resets_a_password_by_fastagi() {
     assert_reset(&outside, &told);
     assert_eq!(told["wrong"], "SET VARIABLE PASSLINE_STATUS \"sign-in-refused\"");
     assert_eq!(told["status"], "PASSLINE_STATUS \"completed\"");
+}
+
+/// The session in a page of VoiceXML.
+fn session_in(page: &str) -> &str {
+    let rest = page
+        .split_once("<var name=\"passline_session\" expr=\"'")
+        .expect("a session")
+        .1;
+    rest.split_once('\'').expect("its end").0
+}
+
+/// The status and the body that a request of the API user is answered with.
+fn ask(outside: &Outside, method: Method, path: &str) -> (u16, String) {
+    let request = outside
+        .client()
+        .http
+        .request(method, format!("{}{path}", outside.base()));
+    answer(request.basic_auth("ivr", Some(outside.password())))
+}
+
+fn answer(request: RequestBuilder) -> (u16, String) {
+    block_on(async {
+        let answer = request.send().await.expect("an answer");
+        (answer.status().as_u16(), answer.text().await.expect("text"))
+    })
+}
+
+/// Such calls once stayed in the list, and in the places for calls, for as long as their IVR might have come back.
+#[test]
+fn calls_of_an_api_user_end_when_it_is_revoked() {
+    let outside = outside(&[]);
+    for _ in 0..3 {
+        assert_eq!(ask(&outside, Method::GET, "/ivr/voicexml/reset").0, 200);
+    }
+    assert_eq!(outside.server.calls().len(), 3);
+    let revoked = outside.house.run(&["api", "user", "revoke", "ivr"]);
+    assert!(revoked.status.success(), "{revoked:?}");
+    let since = monotonic();
+    outside.server.wait_until_idle();
+    assert!(since.elapsed() < Duration::from_secs(15), "{:?}", since.elapsed());
+    let past = outside.house.run(&["calls", "past", "--json"]);
+    let past = String::from_utf8(past.stdout).expect("text");
+    assert_eq!(past.matches("\"revoked\"").count(), 3, "{past}");
+}
+
+#[test]
+fn the_session_of_a_call_is_for_its_pages_and_that_of_the_api_is_not() {
+    let outside = outside(&[]);
+    let (status, page) = ask(&outside, Method::GET, "/ivr/voicexml/reset");
+    assert_eq!(status, 200, "{page}");
+    let mut client = outside.client();
+    client.session = Some(session_in(&page).to_owned());
+    for call in ["UserIVRList", "Logout"] {
+        let body = if call == "Logout" {
+            json!({})
+        } else {
+            json!({"digits": "4711"})
+        };
+        assert_eq!(client.problem(call, &body).0, 401, "{call}");
+    }
+    let mut client = outside.client();
+    client.log_in("ivr", outside.password());
+    let fields = format!(
+        "passline_session={}&page=1&event=keys&keys=4711",
+        client.session.as_deref().expect("a session")
+    );
+    let turn = |fields: String| {
+        let request = outside.client().http.post(format!("{}/ivr/voicexml", outside.base()));
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        answer(request.body(fields)).0
+    };
+    assert_eq!(turn(fields), 401);
+    // The call goes on all the same.
+    let fields = format!("passline_session={}&page=1&event=keys&keys=4711", session_in(&page));
+    assert_eq!(turn(fields), 200);
 }

@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use super::types::{CallerNumber, ClientName, Language, Password, SecretText};
 use super::{Call, Calls, Fault, FaultKind, Place, Who};
-use crate::service::SignIn;
+use crate::service::{Lead, SignIn};
 
 /// The call.
 pub struct Login;
@@ -62,6 +62,7 @@ impl Call for Login {
             peer: &who.peer,
             caller: request.caller.as_ref().and_then(|number| number.0.as_deref()),
             language: request.language.map(|language| language.0),
+            lead: Lead::Client,
         };
         let session = calls.sign_in(sign_in, &who.asker).await?;
         let speaker = calls.speaker(session.language.as_ref())?;

@@ -44,7 +44,7 @@ use super::limiter::Limiter;
 use super::log::Asker;
 use crate::call::Labels;
 use crate::secret::Secret;
-use crate::service::{ApiPeer, ApiSession, Services, SignIn, SignedIn};
+use crate::service::{ApiPeer, ApiSession, Lead, Services, SignIn, SignedIn};
 use crate::speech::{Language, Speaker, Speech};
 use crate::time::monotonic;
 
@@ -334,10 +334,15 @@ impl Calls {
         &self.0.labels
     }
 
-    /// The session that a request belongs to.
-    pub(super) async fn session(&self, who: &Who) -> Result<ApiSession, Fault> {
+    /// The session that a call belongs to.
+    async fn session(&self, who: &Who) -> Result<ApiSession, Fault> {
+        self.session_led(who, Lead::Client).await
+    }
+
+    /// The session that a request belongs to, at a door where `lead` leads.
+    pub(super) async fn session_led(&self, who: &Who, lead: Lead) -> Result<ApiSession, Fault> {
         let token = who.token.as_ref().ok_or(Fault::new(FaultKind::NoSession))?;
-        let session = self.services().resume(token, &who.peer).await?;
+        let session = self.services().resume(token, &who.peer, lead).await?;
         let _ = who.asker.client.set(session.client.clone());
         let _ = who.asker.session.set(session.visit.id());
         self.admit_client(&session.client)?;

@@ -48,7 +48,7 @@ use super::problem::Problem;
 use crate::call::outside::{Desk, Heard, Line, NewCall, NotTaken, Page, Sound};
 use crate::digit::Digits;
 use crate::secret::Secret;
-use crate::service::{ApiPeer, ApiSession, SignIn};
+use crate::service::{ApiPeer, ApiSession, Lead, SignIn};
 use crate::speech::Privacy;
 use crate::time::monotonic;
 
@@ -143,6 +143,7 @@ impl Door {
                 peer: &peer,
                 caller: number.as_deref(),
                 language,
+                lead: Lead::Flow,
             };
             calls.sign_in(sign_in, &asker).await.map(Box::new)
         };
@@ -182,7 +183,7 @@ impl Door {
         let until = who.until;
         let session = loop {
             let who = who.clone();
-            let resume = async move |calls: Calls| calls.session(&who).await;
+            let resume = async move |calls: Calls| calls.session_led(&who, Lead::Flow).await;
             match self.calls.run("IvrPage", Place::Call, until, resume).await {
                 // Few IVRs ask again, and a caller waits.
                 Err(fault) if fault.kind == FaultKind::Busy && monotonic() + A_MOMENT < until => {}

@@ -299,9 +299,10 @@ impl Desk {
         tracing::info!(caller = %masked(start.caller.as_deref().unwrap_or_default()), dialplan, "call");
         let client = visit.client().map(str::to_owned);
         settings.records.began(id, client.as_deref(), start).await;
-        let conversation = Conversation::in_visit(visit, Arc::clone(&voice), settings.readback);
+        let conversation = Conversation::in_visit(visit.clone(), Arc::clone(&voice), settings.readback);
         let talk = Talk::new(Parts {
             flow,
+            visit,
             conversation,
             voice,
             entry,

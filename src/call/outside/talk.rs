@@ -3,11 +3,15 @@
 //! A page is given when the flow waits for the caller, or when its time is up: an IVR that waits longer would think that
 //! nobody is here. Then it comes back at once and waits on. If there is something to play already, it is played while
 //! something is worked on. An IVR that does not come back at all has lost its caller.
+//!
+//! Whoever revokes the API user ends the visit in the database, and no node is told. So each call looks there now and then.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::desk::Kept;
@@ -19,6 +23,7 @@ use crate::call::session::word_of;
 use crate::call::voice::{ITEM_PAUSE, Said, Voice};
 use crate::call::work::Work;
 use crate::dialplan::{Flow, PromptId};
+use crate::service::Visit;
 use crate::time::monotonic;
 
 /// How long a page that has something to play waits for what may follow: most operations take less.
@@ -32,6 +37,12 @@ const DISMISSAL: Duration = Duration::from_secs(10);
 
 /// How long an IVR may take to fetch what the goodbye plays, before the API is closed.
 const LAST_FETCH: Duration = Duration::from_secs(3);
+
+/// How often a call looks whether its visit is still under way.
+const LOOK_EVERY: Duration = Duration::from_secs(4);
+
+/// How long it looks.
+const LOOK_LIMIT: Duration = Duration::from_secs(2);
 
 /// Said when the house is about to close.
 const CLOSING: &str = "error.closing";
@@ -51,6 +62,7 @@ pub(super) struct Talk {
     work: Work,
     voice: Arc<Voice>,
     known: Arc<Known>,
+    visit: Visit,
     entry: Entry,
     turns: mpsc::Receiver<Turn>,
     kept: Kept,
@@ -103,9 +115,21 @@ impl Afterglow {
     }
 }
 
+/// Ends when the visit has been ended elsewhere. A database that does not answer ends nothing.
+async fn withdrawn(visit: Visit) {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        if let Ok(Ok(false)) = timeout(LOOK_LIMIT, visit.is_under_way()).await {
+            return;
+        }
+    }
+}
+
 /// What a call is made of.
 pub(super) struct Parts {
     pub(super) flow: Arc<Flow>,
+    /// The visit of the conversation.
+    pub(super) visit: Visit,
     pub(super) conversation: Conversation,
     pub(super) voice: Arc<Voice>,
     pub(super) entry: Entry,
@@ -122,6 +146,7 @@ impl Talk {
         Self {
             dialogue: Dialogue::begin(parts.flow, now),
             known: parts.conversation.known(),
+            visit: parts.visit,
             work: Work::new(parts.conversation, parts.metrics),
             voice: parts.voice,
             entry: parts.entry,
@@ -142,6 +167,7 @@ impl Talk {
 
     /// Carries the call through its flow. When it is over, everything of it is gone but what its last page plays.
     pub(super) async fn run(mut self) -> (Left, Afterglow) {
+        let mut withdrawn = pin!(withdrawn(self.visit.clone()));
         let reason = loop {
             self.follow();
             if let Some(reason) = self.answer() {
@@ -160,6 +186,7 @@ impl Talk {
                     self.is_dismissed = true;
                     self.seen = monotonic();
                 }
+                () = &mut withdrawn => break if self.seen + self.idle <= monotonic() { "lost" } else { "revoked" },
                 () = tokio::time::sleep_until(due.into()) => {
                     let now = monotonic();
                     if now >= idle {

@@ -87,8 +87,8 @@ async fn a_certificate_is_proof_enough_or_a_second_one() {
         let signed_in = sign_in_from(services, client, password, &peer).await;
         assert_eq!(is_in(&signed_in), expected, "{client}");
         if let SignedIn::Session(session) = signed_in {
-            assert!(services.resume(&session.token, &peer).await.is_ok());
-            assert!(services.resume(&session.token, &here()).await.is_err());
+            assert!(services.resume(&session.token, &peer, Lead::Client).await.is_ok());
+            assert!(services.resume(&session.token, &here(), Lead::Client).await.is_err());
         }
     }
     for (certificate, password) in [(Some("zz".repeat(32)), true), (None, false)] {
@@ -148,6 +148,32 @@ async fn an_address_that_tries_many_names_has_to_wait() {
     ));
 }
 
+/// A token of a call that a flow leads was once taken by the calls of the API: whoever had it could ask beside the flow.
+#[tokio::test]
+async fn a_session_is_for_calls_or_for_pages() {
+    let house = House::build().await;
+    let services = &house.services;
+    add_client(services, "ivr").await;
+    let password = Secret::new(PASSWORD.to_owned());
+    for lead in [Lead::Client, Lead::Flow] {
+        let who = SignIn {
+            client: "ivr",
+            password: Some(&password),
+            peer: &here(),
+            caller: None,
+            language: None,
+            lead,
+        };
+        let SignedIn::Session(session) = services.sign_in(who).await.unwrap() else {
+            panic!("not signed in");
+        };
+        for door in [Lead::Client, Lead::Flow] {
+            let resumed = services.resume(&session.token, &here(), door).await;
+            assert_eq!(resumed.is_ok(), door == lead, "{lead:?} at {door:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_session_belongs_to_its_network_and_ends_by_time() {
     let house = House::build().await;
@@ -161,7 +187,8 @@ async fn a_session_belongs_to_its_network_and_ends_by_time() {
         SignedIn::Session(session) => session.token.clone(),
         other => panic!("{other:?}"),
     };
-    let goes_on = async |token: &Secret, address: &str| services.resume(token, &from(address)).await.is_ok();
+    let goes_on =
+        async |token: &Secret, address: &str| services.resume(token, &from(address), Lead::Client).await.is_ok();
     let token = begin().await;
     assert!(goes_on(&token, "192.0.2.200").await);
     assert!(!goes_on(&token, "198.51.100.1").await && !goes_on(&token, "127.0.0.1").await);

@@ -49,6 +49,7 @@ async fn sign_in_from(services: &Services, client: &str, password: &str, peer: &
         peer,
         caller: None,
         language: None,
+        lead: Lead::Client,
     };
     services.sign_in(who).await.unwrap()
 }
@@ -62,7 +63,7 @@ async fn session(services: &Services) -> ApiSession {
 
 /// The same session, as the next request finds it.
 async fn again(services: &Services, session: &ApiSession) -> ApiSession {
-    services.resume(&session.token, &here()).await.unwrap()
+    services.resume(&session.token, &here(), Lead::Client).await.unwrap()
 }
 
 async fn listed(visit: &Visit, entry: &str) -> Vec<Candidate> {
@@ -163,7 +164,7 @@ async fn a_caller_gets_from_digits_to_a_reset_with_every_request_at_another_node
 
     there.visit.end().await.unwrap();
     assert!(matches!(
-        house.services.resume(&session.token, &self::here()).await,
+        house.services.resume(&session.token, &self::here(), Lead::Client).await,
         Err(ServiceError::NoVisit)
     ));
     let names = house.event_names().await;
