@@ -83,6 +83,8 @@ pub struct ApiSession {
     pub visit: Visit,
     /// The client.
     pub client: String,
+    /// The network of the client's list that it was begun from.
+    pub network: String,
     /// What it may beyond the calls.
     pub rights: Vec<Right>,
     /// The language to speak with the caller, if the client has said it.
@@ -209,6 +211,7 @@ impl Services {
         Ok(ApiSession {
             visit: self.visit_of_client(row.visit, row.client.as_str().into()),
             client: row.client,
+            network: row.network,
             rights: client.rights,
             language: row.language.and_then(|language| language.parse().ok()),
             token: token.clone(),
@@ -408,6 +411,7 @@ impl Services {
         Ok(SignedIn::Session(Box::new(ApiSession {
             visit,
             client: row.client,
+            network: row.network,
             rights: client.rights,
             language: who.language,
             token,

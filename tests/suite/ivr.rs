@@ -99,6 +99,8 @@ fn twilio_resets_a_password_and_nobody_in_its_name() {
     let outside = outside(&[]);
     let told = call(&outside, "twilio", RESET);
     assert_reset(&outside, &told);
+    assert_eq!(told["again"], true);
+    outside.server.wait_until_idle();
     assert_eq!((&told["unsigned"], &told["forged"]), (&json!(403), &json!(403)));
     assert_eq!((&told["completed"], &told["after"]), (&json!(204), &json!(401)));
 }
@@ -221,6 +223,49 @@ fn calls_of_an_api_user_end_when_it_is_revoked() {
     let past = outside.house.run(&["calls", "past", "--json"]);
     let past = String::from_utf8(past.stdout).expect("text");
     assert_eq!(past.matches("\"revoked\"").count(), 3, "{past}");
+}
+
+/// A browser asks again when the first answer was lost or late. It once had two calls then, of which it knew one.
+#[test]
+fn a_request_that_is_repeated_begins_no_second_call() {
+    let outside = outside(&[]);
+    let begin = |query: &str| {
+        let (status, page) = ask(&outside, Method::GET, &format!("/ivr/voicexml/reset?{query}"));
+        assert_eq!(status, 200, "{page}");
+        page
+    };
+    let first = begin("call=4f1c");
+    assert_eq!(begin("call=4f1c"), first);
+    assert_eq!(outside.server.calls().len(), 1);
+    for query in ["call=4f1d", "", ""] {
+        assert_ne!(begin(query), first);
+    }
+    assert_eq!(outside.server.calls().len(), 4);
+    // Whoever has gone on has got the page.
+    let fields = format!("passline_session={}&page=1&event=silence&keys=", session_in(&first));
+    let request = outside.client().http.post(format!("{}/ivr/voicexml", outside.base()));
+    let request = request.header("content-type", "application/x-www-form-urlencoded");
+    assert_eq!(answer(request.body(fields)).0, 200);
+    assert_ne!(session_in(&begin("call=4f1c")), session_in(&first));
+    assert_eq!(outside.server.calls().len(), 5);
+}
+
+/// GET serves HEAD where nobody says otherwise: whoever looked whether the page was there had begun a call.
+#[test]
+fn looking_at_the_address_of_a_flow_begins_no_call() {
+    let outside = outside(&[]);
+    let path = format!("{}/ivr/voicexml/reset", outside.base());
+    let request = outside
+        .client()
+        .http
+        .head(path)
+        .basic_auth("ivr", Some(outside.password()));
+    let (status, allow) = block_on(async {
+        let answer = request.send().await.expect("an answer");
+        (answer.status().as_u16(), answer.headers().get("allow").cloned())
+    });
+    assert_eq!((status, allow), (405, Some("GET,POST".parse().expect("a value"))));
+    assert!(outside.server.calls().is_empty());
 }
 
 #[test]

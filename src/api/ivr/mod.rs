@@ -45,7 +45,7 @@ use super::calls::{Calls, Fault, FaultKind, Place, Who};
 use super::json;
 use super::log::{Entry, Log};
 use super::problem::Problem;
-use crate::call::outside::{Desk, Heard, Line, NewCall, NotTaken, Page, Sound};
+use crate::call::outside::{Desk, First, Heard, Line, NewCall, NotTaken, Page, Sound};
 use crate::digit::Digits;
 use crate::secret::Secret;
 use crate::service::{ApiPeer, ApiSession, Lead, SignIn};
@@ -149,25 +149,23 @@ impl Door {
         };
         let session = self.calls.run("IvrBegin", Place::SignIn, until, sign_in).await?;
         let new = NewCall {
-            visit: session.visit.clone(),
-            token: &session.token,
-            client: &session.client,
+            session: &session,
             platform: start.platform,
             dialplan: start.dialplan,
             call_id: &call_id_of(start.call_id),
             caller: caller.as_deref(),
             called: called.as_deref(),
-            language: session.language.as_ref(),
         };
-        match self.desk.begin(new, until).await {
-            Ok(page) => Ok(Turned { page, session }),
-            Err(not_taken) => {
-                let visit = session.visit.clone();
-                let end = async move |_| Ok(visit.end().await?);
-                let _ = self.calls.run("IvrBegin", Place::Call, until, end).await;
-                Err(fault(not_taken))
-            }
+        let first = self.desk.begin(new, until).await;
+        let visit = session.visit;
+        if first.as_ref().map(|first| first.session.visit.id()) != Ok(visit.id()) {
+            // There is no call, or it has begun before, with another session.
+            let end = async move |_| Ok(visit.end().await?);
+            let _ = self.calls.run("IvrBegin", Place::Call, until, end).await;
         }
+        let First { page, session } = first.map_err(fault)?;
+        let session = Box::new(session);
+        Ok(Turned { page, session })
     }
 
     /// What was heard of a page; the next one.

@@ -15,14 +15,16 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Extension, Path, Request, State};
-use axum::http::HeaderMap;
-use axum::response::Response;
+use axum::http::StatusCode;
+use axum::http::header::{self, HeaderMap};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 
 use super::form::Form;
 use super::markup::Markup;
 use super::{Door, Start, Turned, answered, basic, heard, number, path_of, text_of};
 use crate::api::calls::{Fault, FaultKind};
+use crate::api::problem::Problem;
 use crate::call::outside::{Heard, Line, Page, Sound, Then};
 use crate::dialplan::Awaited;
 use crate::digit::Digit;
@@ -40,8 +42,18 @@ const FETCH_TIMEOUT: &str = "7s";
 
 pub(super) fn routes() -> Router<Door> {
     Router::new()
-        .route("/ivr/voicexml/{dialplan}", get(begin).post(begin))
+        .route("/ivr/voicexml/{dialplan}", get(begin).head(not_by_head).post(begin))
         .route(NEXT, post(turn))
+}
+
+/// HEAD is for looking (RFC 9110, section 9.3.2), and would be taken for GET.
+async fn not_by_head() -> Response {
+    let problem = Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method-not-allowed",
+        "There is another method for this",
+    );
+    ([(header::ALLOW, "GET,POST")], problem).into_response()
 }
 
 async fn begin(

@@ -22,7 +22,7 @@ use crate::call::voice::{Labels, Voice};
 use crate::dialplan::{Flow, Library};
 use crate::identity::ids::{CallId, SessionId};
 use crate::secret::{Secret, masked};
-use crate::service::{CallEnd, CallStart, Services, Visit};
+use crate::service::{ApiSession, CallEnd, CallStart, Services, Visit};
 use crate::speech::{Language, Speech, Utterance};
 use crate::time::{Clock, monotonic};
 
@@ -31,6 +31,10 @@ const MARGIN: Duration = Duration::from_millis(150);
 
 /// How long a caller who has hung up is waited for.
 const LIMIT: Duration = Duration::from_secs(2);
+
+/// How long a call that its IVR has not gone on with is given to a request that begins it once more. Twilio waits fifteen
+/// seconds for an answer, and then asks again.
+const REPEATED: Duration = Duration::from_secs(20);
 
 /// What every call needs; shared with the telephone.
 #[derive(Clone)]
@@ -72,24 +76,37 @@ struct Inner {
 }
 
 /// A call in progress.
-#[derive(Clone)]
 struct Carried {
     turns: mpsc::Sender<Turn>,
+    session: ApiSession,
     platform: &'static str,
+    dialplan: Box<str>,
     /// How the platform calls it.
-    call_id: Arc<str>,
-    token: Secret,
+    call_id: Box<str>,
+    began: Instant,
+    /// How many requests have begun it: the first one, and those that have repeated it.
+    begins: u32,
+    /// Whether the IVR has come back from the first page.
+    has_gone_on: bool,
+}
+
+impl Carried {
+    /// Whether this is the request that has begun it, repeated: the IVR knows nothing of the first page.
+    fn is_begun_by(&self, new: &NewCall<'_>, now: Instant) -> bool {
+        let (ours, theirs) = (&self.session, new.session);
+        let same_client = ours.client == theirs.client && ours.network == theirs.network;
+        let same_call = self.platform == new.platform && *self.dialplan == *new.dialplan;
+        let same_call = same_call && !new.call_id.is_empty() && *self.call_id == *new.call_id;
+        let is_new = !self.has_gone_on && now.saturating_duration_since(self.began) < REPEATED;
+        same_client && same_call && is_new
+    }
 }
 
 /// A call that an outside IVR has.
 #[derive(Clone, Debug)]
 pub struct NewCall<'a> {
-    /// The visit of its caller.
-    pub visit: Visit,
-    /// Proves that a request belongs to it.
-    pub token: &'a Secret,
-    /// Who carries it: the name of an API user.
-    pub client: &'a str,
+    /// The session of the API user that carries it, begun for it.
+    pub session: &'a ApiSession,
     /// How: `voicexml`, `twilio`, ...
     pub platform: &'static str,
     /// The flow that it gets.
@@ -100,8 +117,15 @@ pub struct NewCall<'a> {
     pub caller: Option<&'a str>,
     /// The number that was dialled, if it is known.
     pub called: Option<&'a str>,
-    /// The language to speak, if it was said.
-    pub language: Option<&'a Language>,
+}
+
+/// The beginning of a call.
+#[derive(Debug)]
+pub struct First {
+    /// Its first page.
+    pub page: Arc<Page>,
+    /// Its session: another one than that of [`NewCall`], if the same request was made before.
+    pub session: ApiSession,
 }
 
 /// Why there is no page.
@@ -148,13 +172,61 @@ impl Desk {
         }))
     }
 
-    /// Begins a call; its first page, in time.
+    /// Begins a call; its first page, in time. A request that is repeated, because its answer was lost or late, begins
+    /// nothing: it gets the first page of the same call.
     ///
     /// # Errors
     /// [`NotTaken`].
-    pub async fn begin(&self, new: NewCall<'_>, until: Instant) -> Result<Arc<Page>, NotTaken> {
+    pub async fn begin(&self, new: NewCall<'_>, until: Instant) -> Result<First, NotTaken> {
+        let (turns, receiver) = mpsc::channel(1);
+        let (session, begins, place) = self.enter(&new, turns);
+        let visit = session.visit.id();
+        if let Some(place) = place {
+            self.start(&new, (receiver, place))?;
+        }
+        match self.turn(visit, (0, Heard::Played), until).await {
+            Ok(page) => Ok(First { page, session }),
+            // The page is for whoever asked last.
+            Err(_) if self.calls().get(&visit).is_some_and(|carried| carried.begins > begins) => Err(NotTaken::Late),
+            Err(not_taken) => {
+                // Nobody knows of it.
+                self.send_hang_up(visit).await;
+                Err(not_taken)
+            }
+        }
+    }
+
+    /// The session of the call that this request begins, by the how-manieth request it is begun, and its place if it is new.
+    fn enter(&self, new: &NewCall<'_>, turns: mpsc::Sender<Turn>) -> (ApiSession, u32, Option<Place>) {
+        let now = monotonic();
+        let mut calls = self.calls();
+        if let Some(carried) = calls.values_mut().find(|carried| carried.is_begun_by(new, now)) {
+            carried.begins += 1;
+            return (carried.session.clone(), carried.begins, None);
+        }
+        let visit = new.session.visit.id();
+        let carried = Carried {
+            turns,
+            session: new.session.clone(),
+            platform: new.platform,
+            dialplan: new.dialplan.into(),
+            call_id: new.call_id.into(),
+            began: now,
+            begins: 1,
+            has_gone_on: false,
+        };
+        calls.insert(visit, carried);
+        let place = Place {
+            desk: self.clone(),
+            visit,
+        };
+        (new.session.clone(), 1, Some(place))
+    }
+
+    /// Starts the task of a new call.
+    fn start(&self, new: &NewCall<'_>, (turns, place): (mpsc::Receiver<Turn>, Place)) -> Result<(), NotTaken> {
         let settings = &self.0.settings;
-        let trunk = format!("api:{}", new.client);
+        let trunk = format!("api:{}", new.session.client);
         let entry = settings.registry.admit(registry::NewCall {
             call_id: new.call_id,
             trunk: &trunk,
@@ -173,7 +245,7 @@ impl Desk {
             settings.metrics.call_refused("no_dialplan");
             return Err(NotTaken::NoDialplan);
         };
-        let language = new.language.unwrap_or(&settings.language);
+        let language = new.session.language.as_ref().unwrap_or(&settings.language);
         let voice = Voice::new(&settings.speech, language, settings.labels.clone())
             .or_else(|_| Voice::new(&settings.speech, &settings.language, settings.labels.clone()));
         let voice = voice.map_err(|error| {
@@ -191,29 +263,12 @@ impl Desk {
             started: settings.clock.now(),
         };
         let span = tracing::info_span!("call", call.id = %id, trunk, platform = new.platform);
-        let visit = new.visit.id();
-        let (turns, receiver) = mpsc::channel(1);
-        let carried = Carried {
-            turns,
-            platform: new.platform,
-            call_id: new.call_id.into(),
-            token: new.token.clone(),
-        };
-        self.calls().insert(visit, carried);
-        let place = Place {
-            desk: self.clone(),
-            visit,
-        };
+        let visit = new.session.visit.clone();
         let call = self
             .clone()
-            .carry(id, start, (flow, Arc::new(voice)), new.visit, entry, (receiver, place));
+            .carry(id, start, (flow, Arc::new(voice)), visit, entry, (turns, place));
         self.0.runtime.spawn(call.instrument(span));
-        let first = self.turn(visit, (0, Heard::Played), until).await;
-        if first.is_err() {
-            // Nobody knows of it.
-            self.send_hang_up(visit).await;
-        }
-        first
+        Ok(())
     }
 
     /// What was heard of the page of this number; the page after it, in time.
@@ -226,7 +281,10 @@ impl Desk {
         (number, heard): (u32, Heard),
         until: Instant,
     ) -> Result<Arc<Page>, NotTaken> {
-        let turns = self.calls().get(&visit).map(|carried| carried.turns.clone());
+        let turns = self.calls().get_mut(&visit).map(|carried| {
+            carried.has_gone_on |= number > 0 || matches!(heard, Heard::HungUp);
+            carried.turns.clone()
+        });
         let turns = turns.ok_or(NotTaken::NoCall)?;
         let (answer, page) = oneshot::channel();
         let asked = async {
@@ -247,12 +305,12 @@ impl Desk {
     pub fn token(&self, platform: &str, visit: SessionId) -> Option<Secret> {
         let calls = self.calls();
         let carried = calls.get(&visit).filter(|carried| carried.platform == platform)?;
-        Some(carried.token.clone())
+        Some(carried.session.token.clone())
     }
 
     /// The caller is gone, as a platform says that names the call in its own way.
     pub async fn hang_up(&self, platform: &str, call_id: &str) {
-        let ours = |carried: &Carried| carried.platform == platform && &*carried.call_id == call_id;
+        let ours = |carried: &Carried| carried.platform == platform && *carried.call_id == *call_id;
         let visits: Vec<SessionId> = match call_id {
             "" => Vec::new(),
             _ => {

@@ -26,5 +26,5 @@ mod dialogue;
 pub(crate) mod script;
 mod talk;
 
-pub use desk::{Desk, NewCall, NotTaken, Settings};
+pub use desk::{Desk, First, NewCall, NotTaken, Settings};
 pub use page::{Heard, Line, Page, Sound, Then};
