@@ -68,7 +68,7 @@ pub(super) fn read(
     }
     let mut table = root.table("api");
     let listen = table.required("listen", "an address with port, such as \"0.0.0.0:8443\"");
-    let listen = listen.and_then(|text: String| match text.parse() {
+    let listen = listen.and_then(|text: String| match text.parse::<SocketAddr>() {
         Ok(listen) => Some(listen),
         Err(_) => {
             table.mistake(
@@ -127,6 +127,17 @@ pub(super) fn read(
             None
         }
     });
+    if let (Some(_), None, Some(listen)) = (agi, &url, listen)
+        && listen.ip().is_unspecified()
+    {
+        table.mistake(
+            "url",
+            format!(
+                "is needed for `agi`: Asterisk cannot fetch sounds from {listen}; say \"https://\" with a name of this machine that \
+                 is in the certificate, and the port"
+            ),
+        );
+    }
     services.api_idle = table.duration(
         "idle",
         services.api_idle,

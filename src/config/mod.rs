@@ -337,6 +337,30 @@ mod tests {
         }
     }
 
+    /// Asterisk was handed `https://[::]:8443`, and nobody said so before the first call.
+    #[test]
+    fn sounds_for_asterisk_have_an_address() {
+        let with = |listen: &str, rest: &str| {
+            mistakes(&format!(
+                "{SHORTEST}[api]\nlisten = '{listen}:8443'\ncertificate = 'a'\nkey = 'b'\n{rest}"
+            ))
+        };
+        let agi = "agi = '127.0.0.1:4573'\n";
+        for listen in ["0.0.0.0", "[::]"] {
+            let found = with(listen, agi);
+            assert!(
+                matches!(&found[..], [one] if one.contains("api.url: is needed for `agi`") && one.contains(listen)),
+                "{found:?}"
+            );
+            assert_eq!(with(listen, ""), Vec::<String>::new());
+            assert_eq!(
+                with(listen, &format!("{agi}url = 'https://a:8443'\n")),
+                Vec::<String>::new()
+            );
+        }
+        assert_eq!(with("192.0.2.1", agi), Vec::<String>::new());
+    }
+
     #[test]
     fn a_trunk_is_braked_later_than_a_calling_number() {
         let text = format!("{SHORTEST}[lockout.trunks]\n");
