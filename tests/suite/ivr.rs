@@ -250,6 +250,32 @@ fn a_request_that_is_repeated_begins_no_second_call() {
     assert_eq!(outside.server.calls().len(), 5);
 }
 
+/// A hang-up without the number of a page was refused, and the call stayed.
+#[test]
+fn freeswitch_needs_no_page_to_hang_up_and_no_session_to_say_so() {
+    let outside = outside(&[]);
+    let post = |body: String| {
+        let request = outside
+            .client()
+            .http
+            .post(format!("{}/ivr/freeswitch/reset", outside.base()));
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        answer(request.basic_auth("ivr", Some(outside.password())).body(body))
+    };
+    let (status, page) = post("session_id=4f1c".to_owned());
+    assert_eq!((status, outside.server.calls().len()), (200, 1));
+    let rest = page.split_once("<passline_session>").expect("a session").1;
+    let session = rest.split_once('<').expect("its end").0;
+    assert_eq!(post(format!("exiting=true&passline_session={session}")).0, 200);
+    outside.server.wait_until_idle();
+    for body in ["exiting=true", "exiting=true&passline_session=&session_id=4f1c"] {
+        let (status, nothing) = post(body.to_owned());
+        assert_eq!(status, 200);
+        assert!(!nothing.contains("passline_session"), "{nothing}");
+    }
+    assert!(outside.server.calls().is_empty());
+}
+
 /// GET serves HEAD where nobody says otherwise: whoever looked whether the page was there had begun a call.
 #[test]
 fn looking_at_the_address_of_a_flow_begins_no_call() {

@@ -52,7 +52,9 @@ async fn request(
 ) -> Response {
     let uri = request.uri().clone();
     let read = Form::read(request).await;
-    let has_begun = read.as_ref().is_ok_and(|(body, _)| body.get(SESSION).is_some());
+    let is = |told: fn(&Form) -> bool| read.as_ref().is_ok_and(|(body, _)| told(body));
+    let is_over = is(|body| body.get("exiting") == Some("true"));
+    let has_begun = is_over || is(|body| body.get(SESSION).is_some());
     let entry = door
         .log
         .begin(if has_begun { "IvrPage" } else { "IvrBegin" }, FORM, &peer);
@@ -60,11 +62,12 @@ async fn request(
         let (body, query) = read?;
         let field = |name| body.get(name).filter(|value| !value.is_empty());
         let turned = match field(SESSION) {
-            Some(token) if body.get("exiting") == Some("true") => {
-                // Told after our own goodbye as well, when the session has ended.
-                let page = number(field(PAGE))?;
-                let told = door.turn(peer, &entry, Secret::new(token.to_owned()), page, Heard::HungUp);
-                let _ = told.await;
+            // Told after our own goodbye as well, when the session has ended, and by a call that has never had one.
+            session if is_over => {
+                if let Some(token) = session {
+                    let token = Secret::new(token.to_owned());
+                    let _ = door.turn(peer, &entry, token, 0, Heard::HungUp).await;
+                }
                 return Ok(nothing());
             }
             Some(token) => {
