@@ -180,12 +180,12 @@ fn user(args: &UserArgs) -> anyhow::Result<ExitCode> {
             UserCommand::List { json } => list(&backstage, *json).await?,
             UserCommand::Network { name, networks } => {
                 let networks = NetworkList::parse(networks)?;
-                output::line(format_args!("{name} may come from: {networks}"));
                 let change = ApiClientChange {
-                    networks: Some(networks),
+                    networks: Some(networks.clone()),
                     ..ApiClientChange::default()
                 };
                 changed(&backstage, &name.parse()?, change).await?;
+                output::line(format_args!("{name} may come from: {networks}"));
             }
             UserCommand::Allow { name, rights } => {
                 let change = ApiClientChange {
