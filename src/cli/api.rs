@@ -70,7 +70,9 @@ enum UserCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Say from which networks an API user may come; it replaces the old list, and holds at once.
+    /// Say from which networks an API user may come; it replaces the old list.
+    ///
+    /// A network that is taken away is shut at once, for open sessions too. One that is new is open within two seconds.
     Network {
         /// The API user.
         name: String,
