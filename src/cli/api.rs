@@ -79,7 +79,7 @@ enum UserCommand {
         /// Networks such as 192.0.2.0/24, 2001:db8::/32 or a single address; none means this machine only.
         networks: Vec<String>,
     },
-    /// Say what an API user may beyond the calls themselves; it replaces what was said before.
+    /// Say what an API user may beyond the calls themselves; rights that are not named are taken away.
     Allow {
         /// The API user.
         name: String,
@@ -190,11 +190,14 @@ fn user(args: &UserArgs) -> anyhow::Result<ExitCode> {
                 output::line(format_args!("{name} may come from: {networks}"));
             }
             UserCommand::Allow { name, rights } => {
+                let (name, rights) = (name.parse()?, parsed(&rights.rights)?);
+                let before = rights_of(&backstage, &name).await?;
                 let change = ApiClientChange {
-                    rights: Some(parsed(&rights.rights)?),
+                    rights: Some(rights.clone()),
                     ..ApiClientChange::default()
                 };
-                changed(&backstage, &name.parse()?, change).await?;
+                changed(&backstage, &name, change).await?;
+                told_rights(&name, &before, &rights);
             }
             UserCommand::Rotate {
                 name,
@@ -228,6 +231,29 @@ async fn changed(backstage: &Backstage, name: &ApiClientName, change: ApiClientC
     backstage.services.change_api_client(&origin, name, change).await?;
     output::line(format_args!("{name} is changed"));
     Ok(())
+}
+
+async fn rights_of(backstage: &Backstage, name: &ApiClientName) -> anyhow::Result<Vec<Right>> {
+    let clients = backstage.services.api_clients().await?;
+    let found = clients.into_iter().find(|client| client.name == *name);
+    Ok(found.map(|client| client.rights).unwrap_or_default())
+}
+
+/// What an API user may now, and what it may not any more.
+fn told_rights(name: &ApiClientName, before: &[Right], now: &[Right]) {
+    match now {
+        [] => output::line(format_args!("{name} may nothing beyond the calls")),
+        _ => output::line(format_args!("{name} may: {}", listed(now))),
+    }
+    let lost: Vec<Right> = before.iter().filter(|right| !now.contains(right)).copied().collect();
+    if !lost.is_empty() {
+        output::line(format_args!("taken away, since it was not named: {}", listed(&lost)));
+    }
+}
+
+fn listed(rights: &[Right]) -> String {
+    let rights: Vec<_> = rights.iter().map(|right| right.as_str()).collect();
+    rights.join(", ")
 }
 
 fn parsed(rights: &[String]) -> anyhow::Result<Vec<Right>> {
@@ -287,12 +313,11 @@ fn row(client: &ApiClient) -> Vec<String> {
         (true, None, None) => "password",
         (false, _, None) => "certificate",
     };
-    let rights: Vec<_> = client.rights.iter().map(|right| right.as_str()).collect();
     vec![
         client.name.to_string(),
         proof.to_owned(),
         client.networks.to_string(),
-        rights.join(", "),
+        listed(&client.rights),
         client.changed.to_string(),
     ]
 }

@@ -75,7 +75,7 @@ async fn order(calls: &Calls, session: &ApiSession, request: Request) -> Result<
         (None, Some(_)) => {
             return Err(Fault::with(
                 FaultKind::NotAllowed,
-                "this API user may not choose passwords; `passline api user allow` gives the right",
+                "this API user may not choose passwords; `passline api user allow NAME --allow choose-password` gives the right",
             ));
         }
         _ => {
@@ -103,7 +103,7 @@ fn expiry(calls: &Calls, session: &ApiSession, wish: Option<bool>) -> Result<Exp
         Some(false) if usual == Expiry::Keep || session.may(Right::KeepPassword) => Ok(Expiry::Keep),
         Some(false) => Err(Fault::with(
             FaultKind::NotAllowed,
-            "this API user may not leave passwords unexpired; `passline api user allow` gives the right",
+            "this API user may not leave passwords unexpired; `passline api user allow NAME --allow keep-password` gives the right",
         )),
     }
 }

@@ -133,7 +133,7 @@ async fn invoke(
                 .await;
             return Err(Fault::with(
                 FaultKind::NotAllowed,
-                "Connect speaks for itself: `passline api user allow NAME read-password`, or lead calls here by SIP",
+                "Connect speaks for itself: `passline api user allow NAME --allow read-password`, or lead calls here by SIP",
             ));
         }
         written(&turned)

@@ -16,7 +16,7 @@ pub(super) fn on(answer: &Answer) -> &'static str {
         Some("not-verified") => {
             "the evidence has expired (`evidence.lifetime`), or somebody has locked the person: begin again"
         }
-        Some("not-allowed") => "the API user lacks a right; `passline api user allow` gives it",
+        Some("not-allowed") => "the API user lacks a right; `passline api user allow NAME --allow RIGHT` gives it",
         Some("too-many-tries") => {
             "wait as long as the server says; `passline user unlock` frees a person who is locked out"
         }
