@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use sha2::{Digest as _, Sha256};
 
 use super::{ConfigArgs, api_call, output, runtime};
 use crate::api::json::openapi;
@@ -125,10 +128,26 @@ struct Rights {
 
 #[derive(Debug, clap::Args)]
 struct Certificate {
-    /// The SHA-256 fingerprint of the client certificate that it must show, as
+    /// The client certificate that it must show: a file with it in PEM, or its SHA-256 fingerprint, as
     /// `openssl x509 -noout -fingerprint -sha256 -in FILE` writes it.
-    #[arg(long, value_name = "FINGERPRINT")]
+    #[arg(long, value_name = "CERTIFICATE")]
     certificate: Option<String>,
+}
+
+impl Certificate {
+    /// Its fingerprint: as it was given, or of what is in the file of this name.
+    fn fingerprint(&self) -> anyhow::Result<Option<String>> {
+        let Some(given) = &self.certificate else {
+            return Ok(None);
+        };
+        if !Path::new(given).is_file() {
+            return Ok(Some(given.clone()));
+        }
+        let certificate = CertificateDer::from_pem_file(given);
+        let certificate = certificate.with_context(|| format!("{given} holds no certificate in PEM"))?;
+        let digest = Sha256::digest(&certificate);
+        Ok(Some(digest.iter().map(|byte| format!("{byte:02x}")).collect()))
+    }
 }
 
 pub(super) fn run(command: &Command) -> anyhow::Result<ExitCode> {
@@ -168,7 +187,7 @@ fn user(args: &UserArgs) -> anyhow::Result<ExitCode> {
                 let new = NewApiClient {
                     name: name.parse()?,
                     password: password.clone(),
-                    certificate: certificate.certificate.clone(),
+                    certificate: certificate.fingerprint()?,
                     networks: NetworkList::parse(&networks.networks)?,
                     rights: parsed(&rights.rights)?,
                 };
@@ -201,16 +220,17 @@ fn user(args: &UserArgs) -> anyhow::Result<ExitCode> {
             }
             UserCommand::Rotate {
                 name,
-                certificate: Certificate { certificate },
+                certificate,
                 stdin,
             } => {
-                let password = match certificate {
+                let certificate = certificate.fingerprint()?;
+                let password = match &certificate {
                     Some(_) => None,
                     None => Some(password(&backstage, *stdin)?),
                 };
                 let change = ApiClientChange {
                     password: password.clone(),
-                    certificate: certificate.clone(),
+                    certificate,
                     ..ApiClientChange::default()
                 };
                 changed(&backstage, &name.parse()?, change).await?;

@@ -138,7 +138,8 @@ pub enum ApiClientError {
     Password,
     /// Not a fingerprint.
     #[error(
-        "a certificate is given by its SHA-256 fingerprint, 64 digits of hexadecimal: openssl x509 -noout -fingerprint -sha256 -in FILE"
+        "a certificate is given by a file with it in PEM, or by its SHA-256 fingerprint, 64 digits of hexadecimal: openssl x509 -noout \
+         -fingerprint -sha256 -in FILE"
     )]
     Certificate,
     /// Neither password nor certificate.
@@ -368,9 +369,12 @@ fn rights_written(rights: &[Right]) -> String {
     all.map(Right::as_str).collect::<Vec<_>>().join(" ")
 }
 
-/// 64 digits of hexadecimal; people copy them with colons and in capitals.
+/// 64 digits of hexadecimal; people copy them with colons and in capitals, and with what openssl writes before them
+/// (`sha256 Fingerprint=`).
 fn fingerprint(text: &str) -> Result<String, ApiClientError> {
-    let digits: String = text
+    let (_, written) = text.rsplit_once('=').unwrap_or(("", text));
+    let digits: String = written
+        .trim()
         .chars()
         .filter(|&c| c != ':')
         .map(|c| c.to_ascii_lowercase())

@@ -73,7 +73,11 @@ async fn a_certificate_is_proof_enough_or_a_second_one() {
             ..new
         }
     };
-    services.add_api_client(&cli(), with("both", true)).await.unwrap();
+    let written = NewApiClient {
+        certificate: Some(format!("sha256 Fingerprint={colons}\n")),
+        ..with("both", true)
+    };
+    services.add_api_client(&cli(), written).await.unwrap();
     services.add_api_client(&cli(), with("bare", false)).await.unwrap();
     for (client, password, certificate, expected) in [
         ("both", PASSWORD, Some(fingerprint.clone()), true),
