@@ -17,6 +17,52 @@ use crate::network_list::NetworkList;
 use crate::secret::Secret;
 use crate::service::{ApiClient, ApiClientChange, ApiClientName, NewApiClient, Right};
 
+const ADD: &str = "\
+Examples:
+  An IVR in one network, with a password:
+    passline api user add ivr --network 192.0.2.0/28
+  One that is known by a client certificate alone, and may read passwords out itself:
+    passline api user add ivr --network 192.0.2.7 --certificate ivr.pem --no-password --allow read-password
+";
+
+const LIST: &str = "\
+Examples:
+  Who may come from where:
+    passline api user list
+  The names of those who are not revoked, for a script:
+    passline api user list --json | jq -r 'select(.revoked == null).name'
+";
+
+const NETWORK: &str = "\
+Examples:
+  Both IVRs, and a network by IPv6:
+    passline api user network ivr 192.0.2.7 192.0.2.8 2001:db8:1::/64
+  This machine only:
+    passline api user network ivr
+";
+
+const ALLOW: &str = "\
+Examples:
+  Read passwords out itself, as Amazon Connect does:
+    passline api user allow ivr --allow read-password
+  Nothing beyond the calls:
+    passline api user allow ivr
+";
+
+const ROTATE: &str = "\
+Examples:
+  Another password, shown once:
+    passline api user rotate ivr
+  The certificate that it shows from now on:
+    passline api user rotate ivr --certificate ivr-next.pem
+";
+
+const REVOKE: &str = "\
+Example:
+  The IVR is gone; its sessions and calls end:
+    passline api user revoke ivr
+";
+
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     User(UserArgs),
@@ -51,6 +97,7 @@ pub(super) struct UserArgs {
 #[derive(Debug, clap::Subcommand)]
 enum UserCommand {
     /// Add an API user. Its password is made and shown once, unless it comes from standard input.
+    #[command(after_help = ADD)]
     Add {
         /// Its name: letters, digits, dots, dashes and underscores.
         name: String,
@@ -68,6 +115,7 @@ enum UserCommand {
         stdin: bool,
     },
     /// List API users.
+    #[command(after_help = LIST)]
     List {
         /// One JSON object a line, for scripts.
         #[arg(long)]
@@ -76,6 +124,7 @@ enum UserCommand {
     /// Say from which networks an API user may come; it replaces the old list.
     ///
     /// A network that is taken away is shut at once, for open sessions too. One that is new is open within two seconds.
+    #[command(after_help = NETWORK)]
     Network {
         /// The API user.
         name: String,
@@ -83,6 +132,7 @@ enum UserCommand {
         networks: Vec<String>,
     },
     /// Say what an API user may beyond the calls themselves; rights that are not named are taken away.
+    #[command(after_help = ALLOW)]
     Allow {
         /// The API user.
         name: String,
@@ -93,6 +143,7 @@ enum UserCommand {
     ///
     /// Sessions that it has begun go on with another password, and end with another certificate. Who had a certificate alone
     /// needs both from then on if a password is made.
+    #[command(after_help = ROTATE)]
     Rotate {
         /// The API user.
         name: String,
@@ -103,6 +154,7 @@ enum UserCommand {
         stdin: bool,
     },
     /// Take an API user its access for good, and end its sessions. Its name is not given again.
+    #[command(after_help = REVOKE)]
     Revoke {
         /// The API user.
         name: String,
@@ -191,11 +243,17 @@ fn user(args: &UserArgs) -> anyhow::Result<ExitCode> {
                     networks: NetworkList::parse(&networks.networks)?,
                     rights: parsed(&rights.rights)?,
                 };
+                let only_here = new.networks.is_empty();
                 backstage
                     .services
                     .add_api_client(&backstage::command_line(), new)
                     .await?;
                 output::line(format_args!("{name} may use the API"));
+                if only_here {
+                    output::note(format_args!(
+                        "it may come from this machine only; `passline api user network {name} NETWORK...` says from where else"
+                    ));
+                }
                 told_once(password.filter(|_| !stdin));
             }
             UserCommand::List { json } => list(&backstage, *json).await?,

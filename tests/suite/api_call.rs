@@ -235,6 +235,7 @@ fn what_is_in_the_way_is_said_with_what_to_do() {
         ),
         (port, with_file("wrong"), "passline api user list"),
         (port, with_file("missing"), "cannot read missing"),
+        (port, with_file("missing"), "without it, the password is asked for"),
         (nobody, with_file("password"), "whether `passline serve` runs there"),
         (
             outside.server.admin.port(),

@@ -165,6 +165,61 @@ fn check_looks_at_the_files_of_the_api() {
 }
 
 #[test]
+fn commands_of_api_users_say_what_they_have_done() {
+    let house = House::new(&Settings::default());
+    crate::support::certificate::make(house.path());
+    let good = |arguments: &[&str]| {
+        let output = house.run(&[&["api", "user"], arguments].concat());
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {output:?}");
+        output
+    };
+    let added = good(&["add", "ivr"]);
+    assert_told(&err(&added), &["this machine only", "passline api user network ivr"]);
+    assert_eq!(err(&good(&["add", "far", "--network", "192.0.2.0/24"])), "");
+
+    let rights = ["--allow", "read-password", "--allow", "choose-password"];
+    let allowed = out(&good(&[&["allow", "ivr"], &rights[..]].concat()));
+    assert_told(&allowed, &["ivr may: read-password, choose-password"]);
+    assert!(!allowed.contains("taken away"), "{allowed}");
+    let fewer = out(&good(&["allow", "ivr", "--allow", "keep-password"]));
+    let told = [
+        "ivr may: keep-password",
+        "taken away, since it was not named: read-password, choose-password",
+    ];
+    assert_told(&fewer, &told);
+    assert_told(&out(&good(&["allow", "ivr"])), &["ivr may nothing beyond the calls"]);
+
+    // Nothing is said to be so that is not.
+    let nobody = house.run(&["api", "user", "network", "nobody", "10.0.0.0/8"]);
+    assert_eq!((nobody.status.code(), out(&nobody)), (Some(1), String::new()));
+
+    // By its file, as openssl tells it, and bare: the same certificate.
+    let certificates = || -> Vec<serde_json::Value> {
+        let listed = out(&good(&["list", "--json"]));
+        let lines = listed.lines().map(serde_json::from_str::<serde_json::Value>);
+        lines.map(|user| user.expect("JSON")["certificate"].take()).collect()
+    };
+    good(&["add", "file", "--certificate", "client.pem", "--no-password"]);
+    let fingerprint = Command::new("openssl")
+        .args(["x509", "-noout", "-fingerprint", "-sha256", "-in"])
+        .arg(house.path().join("client.pem"))
+        .output();
+    let fingerprint = out(&fingerprint.expect("openssl runs"));
+    assert_told(&fingerprint, &["ingerprint="]);
+    good(&["add", "written", "--certificate", fingerprint.trim(), "--no-password"]);
+    let all = certificates();
+    let known: Vec<_> = all.iter().filter_map(serde_json::Value::as_str).collect();
+    assert!(matches!(known[..], [one, other] if one == other), "{all:?}");
+    let no_certificate = house.run(&["api", "user", "rotate", "file", "--certificate", "api-key.pem"]);
+    assert_eq!(no_certificate.status.code(), Some(1));
+    assert_told(&err(&no_certificate), &["api-key.pem holds no certificate in PEM"]);
+    for command in ["add", "list", "network", "allow", "rotate", "revoke"] {
+        let help = out(&run(&["api", "user", command, "--help"]));
+        assert_told(&help, &["Example", &format!("    passline api user {command}")]);
+    }
+}
+
+#[test]
 fn check_tells_every_mistake_of_flows_and_trunks_at_once() {
     let trunk = "networks = [\"127.0.0.0/8\"]\nmax_cals = 5\n[[called]]\nnumber = \"*\"\ndialplan = \"reset\"\n";
     let flow = [

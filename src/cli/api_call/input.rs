@@ -96,7 +96,9 @@ fn trimmed(mut text: String) -> Secret {
 
 /// The first line of a file.
 pub(super) fn first_line(file: &Path) -> anyhow::Result<Secret> {
-    let text = super::text_of(file)?;
+    let text = super::text_of(file).context(
+        "--password-file takes a file whose first line is the password; without it, the password is asked for",
+    )?;
     Ok(Secret::new(text.expose().lines().next().unwrap_or_default().to_owned()))
 }
 
