@@ -1,6 +1,7 @@
 //! Whole calls of outside IVRs, each platform imitated at its end of the wire (`tests/clients/outside_ivr.py`), against the
 //! real program.
 
+use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ const TOKEN: &str = "twilio-auth-token-of-the-test\n";
 fn outside(rights: &[&str]) -> Outside {
     let outside = Outside::with(
         &Settings {
-            configuration: "twilio_token = \"twilio-token\"\nagi = \"127.0.0.1:0\"\n",
+            configuration: "twilio_token = \"twilio-token\"\nagi = \"127.0.0.1:0\"\n[calls]\ndrain = \"1s\"\n",
             ..Settings::default()
         },
         rights,
@@ -171,6 +172,12 @@ fn amazon_connect_is_told_no_password_without_the_right_to_read_it() {
     let told = call(&outside, "connect", RESET);
     assert_eq!(told["refused"], json!([403, "urn:passline:problem:not-allowed"]));
     outside.server.stop();
+    // The end once waited for call records that nobody could write any more, until its time was over.
+    let log = fs::read_to_string(outside.house.path().join("server.log")).expect("a log");
+    assert!(
+        log.contains("stopped") && !log.contains("before everything was written"),
+        "{log}"
+    );
 }
 
 #[test]
