@@ -5,12 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use sha2::{Digest as _, Sha256};
 
 use super::{ConfigArgs, api_call, output, runtime};
 use crate::api::json::openapi;
+use crate::api::server::CertificateFingerprint;
 use crate::api::soap;
 use crate::app::backstage::{self, Backstage};
 use crate::network_list::NetworkList;
@@ -192,13 +190,11 @@ impl Certificate {
         let Some(given) = &self.certificate else {
             return Ok(None);
         };
-        if !Path::new(given).is_file() {
-            return Ok(Some(given.clone()));
-        }
-        let certificate = CertificateDer::from_pem_file(given);
-        let certificate = certificate.with_context(|| format!("{given} holds no certificate in PEM"))?;
-        let digest = Sha256::digest(&certificate);
-        Ok(Some(digest.iter().map(|byte| format!("{byte:02x}")).collect()))
+        let file = Path::new(given);
+        Ok(Some(match file.is_file() {
+            true => CertificateFingerprint::of_file(file)?.to_string(),
+            false => given.clone(),
+        }))
     }
 }
 

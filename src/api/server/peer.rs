@@ -2,9 +2,12 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::path::Path;
 use std::str::FromStr;
 
 use sha2::{Digest as _, Sha256};
+
+use super::tls::{self, TlsError};
 
 /// In the extensions of every request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,6 +38,18 @@ impl CertificateFingerprint {
     #[must_use]
     pub fn of(der: &[u8]) -> Self {
         Self(Sha256::digest(der).into())
+    }
+
+    /// Of the first certificate in a file (PEM).
+    ///
+    /// # Errors
+    /// When the file cannot be read, or has none.
+    pub fn of_file(path: &Path) -> Result<Self, TlsError> {
+        let chain = tls::certificates(&tls::read(path)?, path)?;
+        let first = chain
+            .first()
+            .ok_or_else(|| TlsError::NoCertificate { path: path.to_owned() })?;
+        Ok(Self::of(first))
     }
 }
 
