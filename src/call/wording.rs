@@ -10,7 +10,7 @@
 //! | a text | the text | an engine |
 //! | nothing | the text in the language of the house | an engine, in that language |
 
-use crate::identity::question::Question;
+use crate::identity::question::{Origin, Question};
 use crate::speech::{Language, SpeakError, Speaker, Utterance};
 
 /// A question in the words of one call.
@@ -19,6 +19,7 @@ pub struct Wording<'a> {
     speaker: &'a Speaker,
     text: &'a str,
     language: &'a Language,
+    origin: Origin,
     recording: Option<(&'a str, Utterance)>,
 }
 
@@ -34,6 +35,7 @@ impl<'a> Wording<'a> {
             text,
             // Nobody has said what the text is in: as ever, the language of the call.
             language: language.unwrap_or(spoken),
+            origin: question.origin,
             recording: prompt.and_then(|id| Some((id, speaker.prompt(id)?))),
         }
     }
@@ -62,14 +64,16 @@ impl<'a> Wording<'a> {
         self.recording.as_ref().map(|(id, _)| *id)
     }
 
-    /// How it sounds: the recording, or the text by an engine, kept in memory for this call only.
+    /// How it sounds: the recording, or the text by an engine; that of a person's own question is kept in memory for this call
+    /// only.
     ///
     /// # Errors
     /// Those of [`Speaker::personal`].
     pub async fn sound(&self) -> Result<Utterance, SpeakError> {
-        match &self.recording {
-            Some((_, recording)) => Ok(recording.clone()),
-            None => self.speaker.personal(self.text, self.voice()).await,
+        match (&self.recording, self.origin) {
+            (Some((_, recording)), _) => Ok(recording.clone()),
+            (None, Origin::Shared) => self.speaker.shared(self.text, self.voice()).await,
+            (None, Origin::Personal) => self.speaker.personal(self.text, self.voice()).await,
         }
     }
 
@@ -94,7 +98,7 @@ mod tests {
 
     use super::*;
     use crate::identity::ids::QuestionId;
-    use crate::identity::question::{Channels, Origin};
+    use crate::identity::question::Channels;
     use crate::speech::Speech;
     use crate::speech::cache::{self, Cache};
     use crate::speech::synthesizer::fake::Fake;

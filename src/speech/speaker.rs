@@ -292,6 +292,22 @@ impl Speaker {
         Ok(Utterance::of(clip, cleaned.as_str(), Privacy::Personal))
     }
 
+    /// A text of the house that many are asked (a shared question) in this language, kept like a prompt. It is made to its end
+    /// also when nobody waits for it any more: whoever asks again has it then.
+    ///
+    /// # Errors
+    /// Those of [`Speaker::personal`].
+    pub async fn shared(&self, text: &str, language: &Language) -> Result<Utterance, SpeakError> {
+        let cleaned = Text::fixed(text)?;
+        let said = cleaned.as_str().to_owned();
+        let (shared, language) = (Arc::clone(&self.shared), language.clone());
+        let making =
+            tokio::spawn(async move { synthesized(&shared.engines, &shared.cache, &cleaned, &language, None).await });
+        let made = making.await;
+        let clip = made.unwrap_or_else(|error| Err(SynthesisError::Failed(error.to_string()).into()))?;
+        Ok(Utterance::of(clip, &said, Privacy::Personal))
+    }
+
     /// The phrase `name` of the language with its gaps filled; see [`phrase::REQUIRED_PHRASES`].
     ///
     /// # Errors
