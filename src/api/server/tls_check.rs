@@ -83,7 +83,7 @@ fn one_not_valid(certificate: &CertificateDer<'_>, now: Timestamp, provider: &Ar
         .verify_server_cert(certificate, &[], &name, &[], time);
     match judged.err()? {
         rustls::Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. }) => {
-            Some(format!("it expired at {}", moment(not_after)))
+            Some(format!("its time ends at {}", moment(not_after)))
         }
         rustls::Error::InvalidCertificate(CertificateError::NotValidYetContext { not_before, .. }) => {
             Some(format!("it begins to be valid at {}", moment(not_before)))
@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(found(&files, IN_2030), []);
         for (seconds, told) in [
             (IN_2029, "begins to be valid at 2030-01-01T00:00:00Z"),
-            (IN_2031, "expired at 2031-01-01T00:00:00Z"),
+            (IN_2031, "its time ends at 2031-01-01T00:00:00Z"),
         ] {
             let found = found(&files, seconds);
             assert_eq!(found.len(), 1, "{found:?}");
