@@ -53,6 +53,69 @@ fn a_session_goes_on_at_another_node_with_every_request() {
     second.stop();
 }
 
+/// A system that answers when somebody lets it.
+const SLOW: &str = "#!/bin/sh
+read -r order
+for _ in $(seq 600); do
+  if [ -e go ]; then echo '{\"must_change\":true}'; exit 0; fi
+  sleep 0.1
+done
+exit 80
+";
+
+#[test]
+fn while_a_system_hangs_an_order_is_a_job_and_others_are_served() {
+    let outside = Outside::new(&Settings {
+        configuration: "[[target]]\nname = \"slow\"\nkind = \"command\"\nprogram = [\"/bin/sh\", \"slow.sh\"]\n\
+                        can = [\"reset\"]\n",
+        ..Settings::default()
+    });
+    fs::write(outside.house.path().join("slow.sh"), SLOW).expect("written");
+    let people = "login,employee_number,account.mail,account.slow,answer.question.start_year\n\
+                  anna.berger,4711,anna.berger,aberger,2009\n";
+    let imported = outside.house.run_with_input(&["user", "import", "-"], people);
+    assert!(imported.status.success(), "{imported:?}");
+
+    let client = outside.log_in();
+    assert_eq!(client.verify("4711", anna), "passed");
+    let proposed = client.call("PasswordRandomGet", &json!({}));
+    let order = json!({"password": proposed["password"], "idempotencyKey": "one"});
+    let job = client.call("UserPasswordSync", &order);
+    assert_eq!(job["status"], "running", "{job}");
+    let log = outside.server.log();
+    let line = log
+        .lines()
+        .find(|line| line.contains("call=\"UserPasswordSync\""))
+        .expect("a line");
+    let took = line
+        .split("duration_ms=")
+        .nth(1)
+        .and_then(|rest| rest.trim().parse().ok());
+    assert!(took.is_some_and(|took: u32| took < 2_000), "{line}");
+    // What is done is told while the rest goes on.
+    let mail_is_done = || {
+        let job = client.call("JobGet", &json!({"job": job["job"]}));
+        assert_eq!(job["status"], "running", "{job}");
+        let accounts = job["accounts"].as_array().expect("accounts").clone();
+        accounts
+            .iter()
+            .any(|account| account["system"] == "mail" && account["outcome"] == "done")
+            .then_some(())
+    };
+    wait_for("the system that does not hang", PATIENCE, mail_is_done);
+
+    let other = outside.log_in();
+    assert_eq!(other.verify("4712", |_| "2016"), "passed");
+    let proposed = other.call("PasswordRandomGet", &json!({}));
+    let order = json!({"password": proposed["password"], "idempotencyKey": "other"});
+    assert_eq!(other.ended(other.call("UserPasswordSync", &order))["status"], "done");
+
+    fs::write(outside.house.path().join("go"), "").expect("written");
+    let done = client.ended(job);
+    assert_eq!(done["status"], "done", "{done}");
+    outside.server.stop();
+}
+
 /// HAProxy, which is ended with the test.
 struct HaProxy(Child);
 

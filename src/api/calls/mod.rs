@@ -12,6 +12,7 @@
 
 pub(super) mod audio;
 pub mod fault;
+mod turns;
 pub mod types;
 
 pub mod job_get;
@@ -33,12 +34,12 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use utoipa::ToSchema;
 
 pub use fault::{Fault, FaultKind};
+use turns::Turns;
 
 use super::limiter::Limiter;
 use super::log::Asker;
@@ -56,7 +57,8 @@ pub struct Settings {
     pub limit: Duration,
     /// How long a call may wait for its turn; then nothing of it has begun.
     pub turn: Duration,
-    /// Calls that are carried out at once. 32: more would only queue for the database, and telephone calls with them.
+    /// Calls that are carried out at once, three quarters of them for one address at the most, as of all that follow. 32: more
+    /// would only queue for the database, and telephone calls with them.
     pub at_once: usize,
     /// Calls that may wait for a slow hash or a target system, at once, apart from the rest: hashes are made one at a time, and who
     /// waits for one must not take the place of a call that would be done in a millisecond.
@@ -95,9 +97,9 @@ struct Inner {
     labels: Labels,
     settings: Settings,
     limiter: Limiter,
-    permits: Semaphore,
-    slow_permits: Semaphore,
-    sign_in_permits: Semaphore,
+    turns: Turns,
+    slow_turns: Turns,
+    sign_in_turns: Turns,
     tasks: TaskTracker,
     /// Nobody signs in any more.
     is_closing: AtomicBool,
@@ -201,9 +203,9 @@ impl Calls {
             services,
             speech,
             labels,
-            permits: Semaphore::new(settings.at_once),
-            slow_permits: Semaphore::new(settings.slow_at_once),
-            sign_in_permits: Semaphore::new(settings.sign_ins_at_once),
+            turns: Turns::new(settings.at_once),
+            slow_turns: Turns::new(settings.slow_at_once),
+            sign_in_turns: Turns::new(settings.sign_ins_at_once),
             settings,
             limiter,
             tasks: TaskTracker::new(),
@@ -234,16 +236,16 @@ impl Calls {
     /// # Errors
     /// What the call ends with; [`FaultKind::Busy`] when it has not begun, [`FaultKind::Unfinished`] when it goes on.
     pub async fn carry_out<C: Call>(&self, who: Who, request: C::Request) -> Result<C::Response, Fault> {
-        let until = who.until;
+        let (until, address) = (who.until, who.peer.address);
         let work = async move |calls: Self| C::run(&calls, who, request).await;
-        self.run(C::NAME, C::PLACE, until, work).await
+        self.run(C::NAME, (C::PLACE, address), until, work).await
     }
 
-    /// Runs work with the services where they run, when there is a place for it; answers in time.
+    /// Runs work with the services where they run, when there is a place for it and for more of this address; answers in time.
     pub(super) async fn run<T, W, F>(
         &self,
         name: &'static str,
-        place: Place,
+        (place, address): (Place, IpAddr),
         until: Instant,
         work: W,
     ) -> Result<T, Fault>
@@ -255,12 +257,12 @@ impl Calls {
         let calls = self.clone();
         let left = until.saturating_duration_since(monotonic());
         let work = async move {
-            let permits = match place {
-                Place::Call => &calls.0.permits,
-                Place::Slow => &calls.0.slow_permits,
-                Place::SignIn => &calls.0.sign_in_permits,
+            let turns = match place {
+                Place::Call => &calls.0.turns,
+                Place::Slow => &calls.0.slow_turns,
+                Place::SignIn => &calls.0.sign_in_turns,
             };
-            let Ok(Ok(_permit)) = timeout(calls.settings().turn, permits.acquire()).await else {
+            let Some(_turn) = turns.take(address, calls.settings().turn).await else {
                 return Err(Fault::new(FaultKind::Busy));
             };
             work(calls.clone()).await

@@ -136,6 +136,7 @@ impl Door {
         let number = caller.clone();
         let language = start.language.and_then(|tag| tag.parse().ok());
         let Who { peer, asker, until, .. } = who;
+        let address = peer.address;
         let sign_in = async move |calls: Calls| {
             let sign_in = SignIn {
                 client: &user,
@@ -147,7 +148,10 @@ impl Door {
             };
             calls.sign_in(sign_in, &asker).await.map(Box::new)
         };
-        let session = self.calls.run("IvrBegin", Place::SignIn, until, sign_in).await?;
+        let session = self
+            .calls
+            .run("IvrBegin", (Place::SignIn, address), until, sign_in)
+            .await?;
         let new = NewCall {
             session: &session,
             platform: start.platform,
@@ -161,7 +165,7 @@ impl Door {
         if first.as_ref().map(|first| first.session.visit.id()) != Ok(visit.id()) {
             // There is no call, or it has begun before, with another session.
             let end = async move |_| Ok(visit.end().await?);
-            let _ = self.calls.run("IvrBegin", Place::Call, until, end).await;
+            let _ = self.calls.run("IvrBegin", (Place::Call, address), until, end).await;
         }
         let First { page, session } = first.map_err(fault)?;
         let session = Box::new(session);
@@ -178,11 +182,11 @@ impl Door {
         heard: Heard,
     ) -> Result<Turned, Fault> {
         let who = self.calls.who(peer, Some(token), Arc::clone(&entry.asker));
-        let until = who.until;
+        let (until, address) = (who.until, who.peer.address);
         let session = loop {
             let who = who.clone();
             let resume = async move |calls: Calls| calls.session_led(&who, Lead::Flow).await;
-            match self.calls.run("IvrPage", Place::Call, until, resume).await {
+            match self.calls.run("IvrPage", (Place::Call, address), until, resume).await {
                 // Few IVRs ask again, and a caller waits.
                 Err(fault) if fault.kind == FaultKind::Busy && monotonic() + A_MOMENT < until => {}
                 session => break Box::new(session?),
