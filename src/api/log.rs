@@ -44,6 +44,7 @@ struct CallLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct DurationLabels {
     call: &'static str,
+    client: String,
 }
 
 /// Who asks.
@@ -78,7 +79,7 @@ impl Log {
         );
         registry.register_with_unit(
             "api_call_duration",
-            "Time from a request to its answer",
+            "Time from a request to its answer, by call and client",
             Unit::Seconds,
             self.durations.clone(),
         );
@@ -111,8 +112,13 @@ impl Log {
 
 impl Entry {
     /// It is answered.
-    pub fn end(mut self, fault: Option<FaultKind>) {
-        self.outcome = fault.map_or("ok", FaultKind::slug);
+    pub fn end(self, fault: Option<FaultKind>) {
+        self.end_as(fault.map_or("ok", FaultKind::slug));
+    }
+
+    /// It is answered with what no call ends with.
+    pub fn end_as(mut self, outcome: &'static str) {
+        self.outcome = outcome;
     }
 }
 
@@ -132,7 +138,10 @@ impl Drop for Entry {
             duration_ms = milliseconds(took),
             "a call of the API was answered"
         );
-        let durations = DurationLabels { call: self.call };
+        let durations = DurationLabels {
+            call: self.call,
+            client: client.clone(),
+        };
         self.log.durations.get_or_create(&durations).observe(took.as_secs_f64());
         let labels = CallLabels {
             call: self.call,

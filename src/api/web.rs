@@ -221,12 +221,24 @@ async fn enter(State(entrance): State<Entrance>, mut request: Request, next: Nex
         .detail("the proxy has to say so, by X-Forwarded-For or a PROXY header")
         .into_response();
     }
+    if is_packed(&request) {
+        let kind = FaultKind::UnsupportedMediaType;
+        let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, kind.slug(), kind.title())
+            .detail("send the body as it is, without Content-Encoding");
+        return ([(header::ACCEPT_ENCODING, "identity")], problem).into_response();
+    }
     let peer = ApiPeer {
         address: peer.address,
         certificate: peer.certificate.map(|certificate| certificate.to_string()),
     };
     request.extensions_mut().insert(peer);
     next.run(request).await
+}
+
+/// Whether the body is packed (RFC 9110 section 8.4), which no call is.
+fn is_packed(request: &Request) -> bool {
+    let mut codings = request.headers().get_all(header::CONTENT_ENCODING).iter();
+    !codings.all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 /// From where any client may come.

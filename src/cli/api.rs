@@ -139,14 +139,17 @@ enum UserCommand {
     },
     /// Give an API user another password, or another certificate.
     ///
-    /// Sessions that it has begun go on with another password, and end with another certificate. Who had a certificate alone
-    /// needs both from then on if a password is made.
+    /// Sessions that it has begun go on with another password, and end with another certificate. Its sign-ins that failed
+    /// before are forgotten.
     #[command(after_help = ROTATE)]
     Rotate {
         /// The API user.
         name: String,
         #[command(flatten)]
         certificate: Certificate,
+        /// Give a first password to an API user that has a certificate alone; it needs both from then on.
+        #[arg(long, conflicts_with = "certificate")]
+        add_password: bool,
         /// Read the password from standard input, instead of making one.
         #[arg(long, conflicts_with = "certificate")]
         stdin: bool,
@@ -264,7 +267,8 @@ fn user(args: &UserArgs) -> anyhow::Result<ExitCode> {
             }
             UserCommand::Allow { name, rights } => {
                 let (name, rights) = (name.parse()?, parsed(&rights.rights)?);
-                let before = rights_of(&backstage, &name).await?;
+                let before = client(&backstage, &name).await?;
+                let before = before.map(|client| client.rights).unwrap_or_default();
                 let change = ApiClientChange {
                     rights: Some(rights.clone()),
                     ..ApiClientChange::default()
@@ -275,19 +279,26 @@ fn user(args: &UserArgs) -> anyhow::Result<ExitCode> {
             UserCommand::Rotate {
                 name,
                 certificate,
+                add_password,
                 stdin,
             } => {
-                let certificate = certificate.fingerprint()?;
+                let (name, certificate) = (name.parse()?, certificate.fingerprint()?);
+                let before = client(&backstage, &name).await?;
+                let has_password = before.is_none_or(|client| client.has_password);
                 let password = match &certificate {
                     Some(_) => None,
-                    None => Some(password(&backstage, *stdin)?),
+                    None if has_password || *add_password => Some(password(&backstage, *stdin)?),
+                    None => anyhow::bail!(
+                        "{name} has no password, its certificate is proof enough: --certificate FILE gives it another one; with \
+                         --add-password it needs both from then on"
+                    ),
                 };
                 let change = ApiClientChange {
                     password: password.clone(),
                     certificate,
                     ..ApiClientChange::default()
                 };
-                changed(&backstage, &name.parse()?, change).await?;
+                changed(&backstage, &name, change).await?;
                 told_once(password.filter(|_| !stdin));
             }
             UserCommand::Revoke { name } => {
@@ -307,10 +318,9 @@ async fn changed(backstage: &Backstage, name: &ApiClientName, change: ApiClientC
     Ok(())
 }
 
-async fn rights_of(backstage: &Backstage, name: &ApiClientName) -> anyhow::Result<Vec<Right>> {
+async fn client(backstage: &Backstage, name: &ApiClientName) -> anyhow::Result<Option<ApiClient>> {
     let clients = backstage.services.api_clients().await?;
-    let found = clients.into_iter().find(|client| client.name == *name);
-    Ok(found.map(|client| client.rights).unwrap_or_default())
+    Ok(clients.into_iter().find(|client| client.name == *name))
 }
 
 /// What an API user may now, and what it may not any more.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use passline::integration::target::Verdict;
+use reqwest::header::HeaderValue;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
@@ -503,6 +504,15 @@ fn what_is_not_as_described_is_told_without_its_text() {
     assert_eq!(answer.headers["allow"], "POST");
     let answer = client.send("POST", "/api/v1/Nothing", Some("{}".to_owned()), "application/json");
     assert_eq!(problem_of(&answer), (404, "not-found".to_owned()));
+    let packed = client.http.post(format!("{}/api/v1/UserIVRList", client.base));
+    let packed = packed
+        .header("content-type", "application/json")
+        .header("content-encoding", "gzip");
+    let packed = block_on(async { packed.body("{}").send().await.expect("an answer") });
+    assert_eq!(
+        (packed.status().as_u16(), &packed.headers()["accept-encoding"]),
+        (415, &HeaderValue::from_static("identity"))
+    );
     let flat = client.send(
         "POST",
         "/api/v1/UserIVRList?flat=true",
@@ -546,6 +556,10 @@ fn what_is_not_as_described_is_told_without_its_text() {
         line("sign-in-refused")
     );
     assert!(line("not-verified").contains("session="), "{}", line("not-verified"));
+    // Whoever set up an IVR with a wrong path or method finds that too.
+    assert!(
+        line("not-found").contains("address=\"127.0.0.1\"") && line("method-not-allowed").contains("call=\"none\"")
+    );
 }
 
 #[test]
@@ -652,6 +666,7 @@ fn soap_takes_no_bombs_no_files_and_nothing_that_is_no_call() {
         SOAP_11,
         "<Login xmlns=\"urn:passline:api:1\"><user>&who;</user></Login>",
     );
+    let two_bodies = envelope(SOAP_11, "<a/></e:Body><e:Body><a/>");
     let call = |member: &str| {
         envelope(
             SOAP_11,
@@ -671,6 +686,7 @@ fn soap_takes_no_bombs_no_files_and_nothing_that_is_no_call() {
         ),
         ("not XML", "not exactly one root"),
         (&envelope(SOAP_11, ""), "must hold one call"),
+        (&two_bodies, "more than one Body"),
         (&envelope(SOAP_11, "<Login/>"), "one call of the namespace"),
         (
             &envelope(SOAP_11, "<Nothing xmlns=\"urn:passline:api:1\"/>"),
@@ -801,7 +817,7 @@ fn what_is_logged_and_counted_has_no_secret_in_it() {
         "passline_api_calls_total{call=\"UserPasswordSync\",form=\"json\",client=\"reader\",outcome=\"ok\"} 1";
     assert!(metrics.contains(counted), "{metrics}");
     assert!(
-        metrics.contains("passline_api_call_duration_seconds_count{call=\"Login\"}"),
+        metrics.contains("passline_api_call_duration_seconds_count{call=\"Login\",client=\"reader\"}"),
         "{metrics}"
     );
     let log = outside.server.log();

@@ -67,7 +67,7 @@ exit 80
 fn while_a_system_hangs_an_order_is_a_job_and_others_are_served() {
     let outside = Outside::new(&Settings {
         configuration: "[[target]]\nname = \"slow\"\nkind = \"command\"\nprogram = [\"/bin/sh\", \"slow.sh\"]\n\
-                        can = [\"reset\"]\n",
+                        can = [\"reset\"]\nlimit = \"60s\"\n",
         ..Settings::default()
     });
     fs::write(outside.house.path().join("slow.sh"), SLOW).expect("written");

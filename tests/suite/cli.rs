@@ -213,6 +213,18 @@ fn commands_of_api_users_say_what_they_have_done() {
     let no_certificate = house.run(&["api", "user", "rotate", "file", "--certificate", "api-key.pem"]);
     assert_eq!(no_certificate.status.code(), Some(1));
     assert_told(&err(&no_certificate), &["api-key.pem"]);
+    // One that has a certificate alone is not shut out by a password that nobody has asked for.
+    let no_password = house.run(&["api", "user", "rotate", "file"]);
+    assert_eq!((no_password.status.code(), out(&no_password)), (Some(1), String::new()));
+    assert_told(
+        &err(&no_password),
+        &["file has no password", "--certificate", "--add-password"],
+    );
+    assert_told(
+        &out(&good(&["rotate", "file", "--add-password"])),
+        &["password, shown this once: "],
+    );
+    assert_told(&out(&good(&["list"])), &["password and certificate"]);
     for command in ["add", "list", "network", "allow", "rotate", "revoke"] {
         let help = out(&run(&["api", "user", command, "--help"]));
         assert_told(&help, &["Example", &format!("    passline api user {command}")]);

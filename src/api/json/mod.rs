@@ -53,15 +53,21 @@ pub fn router(calls: Calls, log: super::log::Log) -> Router {
     }
     for_each_call!(route);
     router
-        .method_not_allowed_fallback(async || {
-            Problem::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method-not-allowed",
-                "There is another method for this",
-            )
-        })
-        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "not-found", "There is nothing here"))
+        .method_not_allowed_fallback(other_method)
+        .fallback(nothing_here)
         .with_state(Door { calls, log })
+}
+
+async fn other_method(State(door): State<Door>, Extension(peer): Extension<ApiPeer>) -> Problem {
+    let kind = "method-not-allowed";
+    door.log.begin("none", "none", &peer).end_as(kind);
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, kind, "There is another method for this")
+}
+
+async fn nothing_here(State(door): State<Door>, Extension(peer): Extension<ApiPeer>) -> Problem {
+    let kind = "not-found";
+    door.log.begin("none", "none", &peer).end_as(kind);
+    Problem::new(StatusCode::NOT_FOUND, kind, "There is nothing here")
 }
 
 /// The path of a call.

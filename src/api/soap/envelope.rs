@@ -135,10 +135,11 @@ pub(super) fn open(told: Version, bytes: &[u8], max_bytes: usize) -> Result<(Ver
             ),
         });
     }
-    let body = root
-        .children
-        .iter()
-        .position(|child| child.is(version.namespace(), "Body"));
+    let is_body = |child: &Element| child.is(version.namespace(), "Body");
+    if root.children.iter().filter(|child| is_body(child)).count() > 1 {
+        return Err(invalid("there is more than one Body"));
+    }
+    let body = root.children.iter().position(is_body);
     let mut body = root.children.remove(body.ok_or_else(|| invalid("there is no Body"))?);
     match body.children.len() {
         1 => Ok((version, body.children.remove(0))),
