@@ -92,7 +92,7 @@ enum Tried {
     Written,
     /// Nothing was written, and no second try would help: something in it is not taken.
     Refused(ServiceError),
-    /// Nothing was written for as long as it was tried.
+    /// For as long as it was tried, the database has not said that they are written.
     Late,
 }
 
@@ -124,10 +124,15 @@ async fn write(services: &Services, batch: &[CallEntry]) {
 async fn try_to_write(services: &Services, entries: &[CallEntry], deadline: Instant) -> Tried {
     let mut may_be_written = false;
     loop {
-        let error = match tokio::time::timeout_at(deadline, services.record_calls(entries)).await {
+        let record = async {
+            match may_be_written {
+                false => services.record_calls(entries).await,
+                // An earlier try may have been committed after all.
+                true => services.record_calls_again(entries).await,
+            }
+        };
+        let error = match tokio::time::timeout_at(deadline, record).await {
             Ok(Ok(())) => return Tried::Written,
-            // An earlier try was committed after all.
-            Ok(Err(ServiceError::Store(error))) if may_be_written && error.is_conflict() => return Tried::Written,
             Ok(Err(ServiceError::Store(error))) if error.is_of_the_data() => return Tried::Refused(error.into()),
             Ok(Err(error)) => Some(error),
             Err(_) => None,

@@ -426,6 +426,30 @@ impl Services {
     }
 }
 
+impl Visit {
+    /// Whether it is still under way, for a call that knows by itself when its IVR is lost: its session lasts as long as the
+    /// call does. While a long page plays nobody asks for anything.
+    ///
+    /// # Errors
+    /// When the database fails, which says nothing of the visit.
+    pub async fn is_carried_on(&self) -> Result<bool, ServiceError> {
+        if !self.is_under_way().await? {
+            return Ok(false);
+        }
+        let (services, now) = (&self.services, self.services.now());
+        let used = {
+            let mut tx = services.store().read().await?;
+            api_session::used(&mut tx, self.id).await?
+        };
+        if used.is_some_and(|used| now.since(used) >= services.note_every()) {
+            let mut tx = services.store().write().await?;
+            api_session::touch_of(&mut tx, self.id, now).await?;
+            tx.commit().await?;
+        }
+        Ok(true)
+    }
+}
+
 /// Whether a request comes from where the session was begun, and still may.
 fn stays(row: &ApiSessionRow, client: &ApiClient, peer: &ApiPeer) -> bool {
     let same_network =

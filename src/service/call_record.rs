@@ -1,8 +1,11 @@
 //! Call records, with their events.
 
+use std::collections::HashMap;
+
 use super::{ServiceError, Services};
 use crate::identity::event::{Door, EventKind, Masked, Origin};
 use crate::identity::ids::CallId;
+use crate::store::Transaction;
 use crate::store::call::{self, CallEnd, CallRecord, CallStart};
 use crate::time::Timestamp;
 
@@ -42,6 +45,15 @@ impl CallEntry {
         }
     }
 
+    /// Whether it is among what is recorded: calls, and whether they have ended.
+    fn is_in(&self, recorded: &HashMap<String, bool>) -> bool {
+        match (recorded.get(&self.call.to_string()), &self.what) {
+            (None, _) => false,
+            (Some(_), What::Began(_)) => true,
+            (Some(has_ended), What::Ended(_)) => *has_ended,
+        }
+    }
+
     fn origin(&self) -> Origin {
         match &self.client {
             Some(client) => super::record::client(client, Some(self.call.into()), None),
@@ -78,6 +90,26 @@ impl Services {
     /// # Errors
     /// When the database fails; the calls may go on without.
     pub async fn record_calls(&self, entries: &[CallEntry]) -> Result<(), ServiceError> {
+        let tx = self.store().write().await?;
+        self.record_calls_in(tx, &entries.iter().collect::<Vec<_>>()).await
+    }
+
+    /// The same after a try of which nobody knows how it went: what it has recorded is not recorded twice.
+    ///
+    /// # Errors
+    /// When the database fails; the calls may go on without.
+    pub async fn record_calls_again(&self, entries: &[CallEntry]) -> Result<(), ServiceError> {
+        let ids: Vec<String> = entries.iter().map(|entry| entry.call.to_string()).collect();
+        let mut tx = self.store().write().await?;
+        let recorded = call::recorded(&mut tx, &ids).await?;
+        let left: Vec<&CallEntry> = entries.iter().filter(|entry| !entry.is_in(&recorded)).collect();
+        match left.is_empty() {
+            true => Ok(()),
+            false => self.record_calls_in(tx, &left).await,
+        }
+    }
+
+    async fn record_calls_in(&self, mut tx: Transaction, entries: &[&CallEntry]) -> Result<(), ServiceError> {
         let now = self.now();
         let (mut begun, mut ended) = (Vec::new(), Vec::new());
         for entry in entries {
@@ -87,7 +119,6 @@ impl Services {
             }
         }
         let events = entries.iter().map(|entry| (entry.origin(), entry.event())).collect();
-        let mut tx = self.store().write().await?;
         call::begin(&mut tx, &begun).await?;
         call::end(&mut tx, &ended).await?;
         self.record_all(&mut tx, now, events).await?;

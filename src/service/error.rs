@@ -28,6 +28,9 @@ pub enum ServiceError {
     /// An account is in another change that is still open. It may be asked again soon.
     #[error("an account is being changed already")]
     Busy,
+    /// What was ordered could not be begun, for a reason that passes. The same order may be given again.
+    #[error("the change was not begun; the same order may be given again")]
+    NotBegun,
     /// The same idempotency key is being carried out right now. Ask again for its outcome.
     #[error("the same request is being carried out")]
     InProgress,

@@ -67,7 +67,7 @@ impl Visit {
         state.identifications = state.identifications.saturating_add(1);
         let may_try = self.caller_may_try(&mut tx, &state, now).await?;
         if !may_try || state.identifications > self.services.config().identifications_per_visit {
-            state.keep_reply(keyed, Identified::Refused.as_str());
+            // Not kept: whoever asks again is refused again, and no number of refusals is to push out other answers.
             self.save(&mut tx, &state).await?;
             tx.commit().await?;
             self.services.metrics().visits_refused.add_one();

@@ -92,7 +92,7 @@ impl Watched {
             one.now.begin(now, config).ok()
         });
         Ok(Charged {
-            generations: charges.into_iter().map(Charge::generation).collect(),
+            shown: charges.into_iter().map(Charge::generation).collect(),
             person: person.map(Charge::generation),
         })
     }
@@ -115,7 +115,7 @@ impl Watched {
         end: fn(&mut Lockout, Charge, Timestamp, &LockoutConfig),
     ) {
         let person = self.person.iter_mut().zip(&charged.person);
-        for (one, &generation) in self.shown.iter_mut().zip(&charged.generations).chain(person) {
+        for (one, &generation) in self.shown.iter_mut().zip(&charged.shown).chain(person) {
             let config = services.lockout_config(one.kind);
             end(&mut one.now, Charge::from_stored(generation), now, config);
         }

@@ -59,8 +59,8 @@ pub(super) struct Reply {
     answer: String,
 }
 
-/// Answers that are kept for a visit: more than one can fill with keys that are judged once (3 IDs, 6 rounds, 10 passwords).
-const KEPT: usize = 24;
+/// Answers that are kept for a visit: more than the configuration allows at the most (10 IDs, 15 rounds, 100 passwords).
+const KEPT: usize = 128;
 
 impl Visit {
     /// A request with the key that its client has given it, if any. `parts` are all of the request, each preceded by its

@@ -310,8 +310,8 @@ impl Round {
 /// The lockouts that a round was charged to, by their generation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Charged {
-    /// In the order entry, caller, trunk.
-    pub(super) generations: Vec<u32>,
+    /// Of those that are shown, in the order entry, caller, trunk.
+    pub(super) shown: Vec<u32>,
     /// That of the person; none when the person may not try now, and nobody is to see that: no answer is right then.
     pub(super) person: Option<u32>,
 }

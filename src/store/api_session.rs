@@ -77,6 +77,31 @@ pub async fn touch(tx: &mut Transaction, token_hash: &str, now: Timestamp) -> Re
     Ok(())
 }
 
+/// When the session of a visit was used last.
+///
+/// # Errors
+/// When the database fails.
+pub async fn used(tx: &mut Transaction, visit: SessionId) -> Result<Option<Timestamp>, StoreError> {
+    let used: Option<i64> = sqlx::query_scalar("select used_ms from api_sessions where visit_id = $1")
+        .bind(visit.to_string())
+        .fetch_optional(tx.connection())
+        .await?;
+    Ok(used.map(Timestamp::from_millis))
+}
+
+/// Notes that the session of a visit was used.
+///
+/// # Errors
+/// When the database fails.
+pub async fn touch_of(tx: &mut Transaction, visit: SessionId, now: Timestamp) -> Result<(), StoreError> {
+    sqlx::query("update api_sessions set used_ms = $1 where visit_id = $2 and used_ms < $1")
+        .bind(now.as_millis())
+        .bind(visit.to_string())
+        .execute(tx.connection())
+        .await?;
+    Ok(())
+}
+
 /// At most `limit` visits that are under way and whose session nobody has used since `before`.
 ///
 /// # Errors

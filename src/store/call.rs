@@ -1,8 +1,9 @@
 //! Call records: who called when, how far they came, why it ended. Never what they keyed.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
-use super::many::{ROWS, is_kept, rows};
+use super::many::{ROWS, is_kept, rows, values};
 use super::{StoreError, Transaction};
 use crate::time::Timestamp;
 
@@ -173,6 +174,24 @@ async fn complete(tx: &mut Transaction, calls: &[(String, CallEnd)]) -> Result<(
     }
     query.execute(tx.connection()).await?;
     Ok(())
+}
+
+/// Which of these calls have a record, and whether that is complete.
+///
+/// # Errors
+/// When the database fails.
+pub async fn recorded(tx: &mut Transaction, ids: &[String]) -> Result<HashMap<String, bool>, StoreError> {
+    let mut recorded = HashMap::new();
+    for ids in ids.chunks(ROWS) {
+        let statement = format!("select id, ended_ms from calls where id in ({})", values(1, ids.len()));
+        let mut query = sqlx::query_as(sqlx::AssertSqlSafe(statement)).persistent(false);
+        for id in ids {
+            query = query.bind(id);
+        }
+        let rows: Vec<(String, Option<i64>)> = query.fetch_all(tx.connection()).await?;
+        recorded.extend(rows.into_iter().map(|(id, ended)| (id, ended.is_some())));
+    }
+    Ok(recorded)
 }
 
 /// At most `limit` records of calls that began before `before`, the latest first.

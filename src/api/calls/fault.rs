@@ -74,6 +74,8 @@ kinds! {
     RulesContradict = "rules-contradict", 409, "No password satisfies all chosen systems";
     /// The same request is being carried out; or an account is in another change.
     InProgress = "in-progress", 409, "It is being carried out";
+    /// What was ordered could not be begun, since an account was in another change, or the database had no time.
+    NotBegun = "not-begun", 409, "It could not be begun; give the same order again";
     /// The idempotency key was used for something else.
     KeyReused = "key-reused", 422, "The idempotency key was used for another request";
     /// A password that was chosen does not meet the rules.
@@ -154,6 +156,7 @@ impl From<ServiceError> for Fault {
             ),
             ServiceError::NoAccounts => Self::new(FaultKind::NoAccounts),
             ServiceError::IdempotencyConflict => Self::new(FaultKind::KeyReused),
+            ServiceError::NotBegun => Self::new(FaultKind::NotBegun),
             ServiceError::InProgress | ServiceError::Busy => Self::new(FaultKind::InProgress),
             ServiceError::TooMany { what } => Self::with(
                 FaultKind::TooManyTries,

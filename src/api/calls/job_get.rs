@@ -22,12 +22,13 @@ impl Call for JobGet {
     const NAME: &'static str = "JobGet";
     const SUMMARY: &'static str = "Tells how far a change has come";
     const DESCRIPTION: &'static str = "Tells what is known of a change that was ordered in this session. A change that was \
-        refused before it began ends with the fault that its order would have had: nothing was changed then.";
+        refused before it began ends with the fault that its order would have had: nothing was changed then. With `not-begun` the \
+        same order, with the same idempotency key, may be given again.";
     const FAULTS: &'static [FaultKind] = &[
         FaultKind::NoSession,
         FaultKind::NotVerified,
         FaultKind::UnknownHandle,
-        FaultKind::InProgress,
+        FaultKind::NotBegun,
         FaultKind::PasswordRefused,
         FaultKind::PasswordUsedBefore,
     ];

@@ -115,11 +115,12 @@ impl Afterglow {
     }
 }
 
-/// Ends when the visit has been ended elsewhere. A database that does not answer ends nothing.
+/// Keeps the session of the visit, and ends when the visit has been ended elsewhere. A database that does not answer ends
+/// nothing.
 async fn withdrawn(visit: Visit) {
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        if let Ok(Ok(false)) = timeout(LOOK_LIMIT, visit.is_under_way()).await {
+        if let Ok(Ok(false)) = timeout(LOOK_LIMIT, visit.is_carried_on()).await {
             return;
         }
     }

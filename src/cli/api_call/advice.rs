@@ -30,6 +30,7 @@ pub(super) fn on(answer: &Answer) -> &'static str {
         Some("busy" | "unfinished" | "in-progress") => {
             "the server has too much to do: look at its load and at its database"
         }
+        Some("not-begun") => "an account was in another change: begin again",
         Some("internal") => "the log of the server says more",
         Some("unsupported-media-type" | "invalid-request" | "body-too-large") => {
             "the server has another version of the API: compare `passline --version` at both ends"

@@ -448,7 +448,7 @@ impl Ended {
                 reasons: reasons.clone(),
             },
             Self::NotVerified => ServiceError::NotVerified,
-            Self::Nothing | Self::Busy => ServiceError::Busy,
+            Self::Nothing | Self::Busy => ServiceError::NotBegun,
             Self::Failed => ServiceError::Failed,
         }
     }

@@ -96,7 +96,7 @@ impl Visit {
                 Some(ended) => return Err(ended.error()),
                 None if self.may_be_under_way(job, self.services.now()) => {}
                 // Its process died before anything was intended. The same order may be given again.
-                None => return Err(ServiceError::Busy),
+                None => return Err(ServiceError::NotBegun),
             }
         }
         let mut accounts = Vec::new();

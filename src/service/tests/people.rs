@@ -343,6 +343,22 @@ async fn many_call_records_go_together_and_all_of_them_or_none() {
     ];
     assert!(house.services.record_calls(&again).await.is_err());
     assert_eq!(house.services.call_records(later, 1_000).await.unwrap().len(), 200);
+
+    // After a try of which nobody knows how it went, what it has left out is recorded, and nothing twice.
+    let count = async |wanted| {
+        let names = house.event_names().await;
+        names.iter().filter(|name| **name == wanted).count()
+    };
+    let before = (count("ET_CALL_START").await, count("ET_CALL_END").await);
+    let mut all = entries.clone();
+    all.push(CallEntry::ended(ids[1], None, end(true)));
+    all.push(CallEntry::began(fresh, None, start(fresh)));
+    for _ in 0..2 {
+        house.services.record_calls_again(&all).await.unwrap();
+        let after = (count("ET_CALL_START").await, count("ET_CALL_END").await);
+        assert_eq!(after, (before.0 + 1, before.1 + 1));
+    }
+    assert_eq!(house.services.call_records(later, 1_000).await.unwrap().len(), 201);
 }
 
 #[tokio::test]

@@ -179,6 +179,25 @@ async fn a_session_is_for_calls_or_for_pages() {
 }
 
 #[tokio::test]
+async fn a_session_lasts_as_long_as_the_call_that_carries_it() {
+    let house = House::build().await;
+    let services = &house.services;
+    add_client(services, "ivr").await;
+    let SignedIn::Session(session) = sign_in_from(services, "ivr", PASSWORD, &here()).await else {
+        panic!("not signed in");
+    };
+    // A page plays for longer than a session may be idle.
+    for _ in 0..10 {
+        house.clock.advance(Duration::from_secs(60));
+        assert!(session.visit.is_carried_on().await.unwrap());
+        assert_eq!(services.end_idle_sessions().await.unwrap(), 0);
+    }
+    assert!(services.resume(&session.token, &here(), Lead::Client).await.is_ok());
+    services.revoke_api_client(&cli(), &name("ivr")).await.unwrap();
+    assert!(!session.visit.is_carried_on().await.unwrap());
+}
+
+#[tokio::test]
 async fn a_session_belongs_to_its_network_and_ends_by_time() {
     let house = House::build().await;
     let services = &house.services;

@@ -285,7 +285,7 @@ async fn an_order_whose_process_died_before_it_began_may_be_given_again() {
     ready.house.clock.advance(lease);
     assert!(matches!(
         ready.session.visit.job(&report.handle).await,
-        Err(ServiceError::Busy)
+        Err(ServiceError::NotBegun)
     ));
     let again = order(ready.reopened(&proposal).await, "k");
     let again = ready.reset(again, PATIENTLY).await.unwrap();
