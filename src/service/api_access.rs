@@ -372,7 +372,8 @@ impl Services {
             door: Door::Api,
             channel: Channel::Phone,
             trunk: format!("api:{}", client.name),
-            caller: who.caller.map(str::to_owned),
+            // What has no digit is no number: `anonymous` is the number of thousands.
+            caller: who.caller.filter(|told| has_digit(told)).map(str::to_owned),
         };
         let row = ApiSessionRow {
             token_hash: hash_of(&token),
@@ -457,6 +458,10 @@ fn stays(row: &ApiSessionRow, client: &ApiClient, peer: &ApiPeer) -> bool {
     let same_certificate = row.certificate.is_none() || row.certificate == peer.certificate;
     // A certificate that was asked for since then is asked for now.
     same_network && same_certificate && client.certificate == row.certificate
+}
+
+fn has_digit(number: &str) -> bool {
+    number.bytes().any(|byte| byte.is_ascii_digit())
 }
 
 /// The network of a list that an address is in.

@@ -97,7 +97,7 @@ async fn webhook(
                     platform: FORM,
                     dialplan: &dialplan,
                     call_id,
-                    caller: field("From"),
+                    caller: field("From").filter(|from| !WITHHELD.contains(from)),
                     called: field("To"),
                     language: query.get("language"),
                 };
@@ -109,6 +109,10 @@ async fn webhook(
     let answer = answer.await;
     answered(entry, answer)
 }
+
+/// What Twilio tells instead of a number that it does not know: ANONYMOUS, BLOCKED, RESTRICTED, UNAVAILABLE and UNKNOWN on
+/// the keys of a telephone. They are no number of anybody.
+const WITHHELD: [&str; 5] = ["+266696687", "+2562533", "+7378742833", "+86282452253", "+8656696"];
 
 /// Whether Twilio has made the request. It signs the address as it was configured there: with the user and the password in
 /// it or without, with the port that everybody knows or without.
