@@ -162,7 +162,8 @@ impl Door {
         };
         let first = self.desk.begin(new, until).await;
         let visit = session.visit;
-        if first.as_ref().map(|first| first.session.visit.id()) != Ok(visit.id()) {
+        let has_page = first.as_ref().is_ok_and(|first| first.session.visit.id() == visit.id());
+        if !has_page && !self.desk.carries(visit.id()) {
             // There is no call, or it has begun before, with another session.
             let end = async move |_| Ok(visit.end().await?);
             let _ = self.calls.run("IvrBegin", (Place::Call, address), until, end).await;

@@ -122,8 +122,12 @@ fn write(page: &Page, session: &str, prefix: &str) -> Markup {
     variable(&mut out, "page", &page.number.to_string());
     variable(&mut out, "event", "'played'");
     variable(&mut out, "keys", "''");
+    // The call of a last page is over here.
     out.open("catch", &[("event", "connection.disconnect")]);
-    told(&mut out, prefix, "'hangup'");
+    match page.then {
+        Then::HangUp => out.empty("exit", &[]),
+        Then::Collect(_) | Then::ComeBack => told(&mut out, prefix, "'hangup'"),
+    }
     out.close();
     // Busy, or a connection that broke: once more, since nothing is taken twice.
     out.open("catch", &[("event", "error.badfetch"), ("count", "1")]);

@@ -295,9 +295,19 @@ impl Desk {
                 answer,
             };
             turns.send(turn).await.map_err(|_| NotTaken::NoCall)?;
-            page.await.map_err(|_| NotTaken::NoCall)
+            page.await.map_err(|_| match self.carries(visit) {
+                // The page is for whoever asked last.
+                true => NotTaken::Late,
+                false => NotTaken::NoCall,
+            })
         };
         timeout_at(until.into(), asked).await.unwrap_or(Err(NotTaken::Late))
+    }
+
+    /// Whether there is a call of this visit. A request that was overtaken by its repetition leaves one to that.
+    #[must_use]
+    pub fn carries(&self, visit: SessionId) -> bool {
+        self.calls().contains_key(&visit)
     }
 
     /// The session of a call that a platform names by its visit alone; for requests that the platform has signed.
@@ -371,6 +381,7 @@ impl Desk {
                 past: Vec::new(),
             },
             idle: settings.services.session_limits().idle,
+            stop: settings.stop.clone(),
             metrics: settings.metrics.clone(),
         });
         let (left, afterglow) = talk.run().await;

@@ -68,6 +68,7 @@ pub(super) struct Talk {
     kept: Kept,
     /// An IVR that is not heard of for so long has lost its caller.
     idle: Duration,
+    stop: CancellationToken,
     last: Arc<Page>,
     waiting: Option<Waiting>,
     seen: Instant,
@@ -137,6 +138,8 @@ pub(super) struct Parts {
     pub(super) turns: mpsc::Receiver<Turn>,
     pub(super) kept: Kept,
     pub(super) idle: Duration,
+    /// Ends what is left when the program ends.
+    pub(super) stop: CancellationToken,
     pub(super) metrics: crate::call::metrics::Metrics,
 }
 
@@ -154,6 +157,7 @@ impl Talk {
             turns: parts.turns,
             kept: parts.kept,
             idle: parts.idle,
+            stop: parts.stop,
             last: Arc::new(Page {
                 number: 0,
                 lines: Vec::new(),
@@ -187,6 +191,8 @@ impl Talk {
                     self.is_dismissed = true;
                     self.seen = monotonic();
                 }
+                // Nobody can fetch anything any more.
+                () = self.stop.cancelled() => break "dismissed",
                 () = &mut withdrawn => break if self.seen + self.idle <= monotonic() { "lost" } else { "revoked" },
                 () = tokio::time::sleep_until(due.into()) => {
                     let now = monotonic();
