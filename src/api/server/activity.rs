@@ -71,10 +71,10 @@ impl Activity {
     }
 
     /// Since when it could give way; nothing while a request is worked for. One whose body has not come is not: otherwise
-    /// whoever sends bodies slowly would keep everybody else out.
+    /// whoever sends bodies slowly would keep everybody else out. Nor is one that is answered, for whoever takes no answers.
     pub(super) fn dispensable_since(&self) -> Option<Instant> {
         let state = self.state();
-        (state.running == state.bodies).then_some(state.since)
+        (state.running == state.bodies + state.answers).then_some(state.since)
     }
 
     /// The body of a request begins to come.
@@ -94,6 +94,16 @@ impl Activity {
         let mut state = self.state();
         state.bodies -= 1;
         state.body_bytes -= bytes;
+    }
+
+    /// The answer to a request begins to be taken.
+    pub(super) fn answer_begins(&self) {
+        self.state().answers += 1;
+    }
+
+    /// It was taken, or given up.
+    pub(super) fn answer_ends(&self) {
+        self.state().answers -= 1;
     }
 
     pub(super) fn is_http1(&self) {
@@ -195,6 +205,8 @@ struct State {
     running: usize,
     /// Of these, those whose body has not come.
     bodies: usize,
+    /// Requests that are answered, of those that run.
+    answers: usize,
     /// What has come of those.
     body_bytes: usize,
     /// Since when any runs, or none.
@@ -218,6 +230,7 @@ impl State {
             opened: now,
             running: 0,
             bodies: 0,
+            answers: 0,
             body_bytes: 0,
             since: now,
             head_since: None,

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::activity::Activity;
 use super::limits::Limits;
 use super::metrics::ServerMetrics;
+use crate::network_list::line;
 use crate::table::give_room_back;
 
 /// All places.
@@ -69,6 +70,7 @@ impl Places {
     /// A place for a connection from `address`; nobody's share for a trusted proxy. In a full house a connection gives way
     /// for which nothing is worked: of the address that has the most, the one that has waited for longest.
     pub(super) fn take(self: &Arc<Self>, address: Option<IpAddr>, activity: Arc<Activity>) -> Result<Place, Full> {
+        let address = address.map(line);
         let mut table = self.table();
         table.count(address, self.limits.connections_per_address)?;
         if table.taken.len() >= self.limits.connections {
@@ -103,6 +105,7 @@ impl Places {
 impl Place {
     /// It turned out whom the connection is for.
     pub(super) fn counts_for(&self, address: IpAddr) -> Result<(), Full> {
+        let address = line(address);
         let mut table = self.places.table();
         // It may have had to give way meanwhile.
         if !table.taken.contains_key(&self.id) {
@@ -126,6 +129,7 @@ impl Drop for Place {
 }
 
 impl Table {
+    /// `address` is a line: of IPv6, a /64 counts as one.
     fn count(&mut self, address: Option<IpAddr>, most: usize) -> Result<(), Full> {
         let Some(address) = address else { return Ok(()) };
         let count = self.per_address.entry(address).or_default();
@@ -248,6 +252,12 @@ mod tests {
                 places.take(Some(OTHER), activity).expect("a place")
             })
             .collect();
+        // So does one that takes no answer.
+        let unread = activity(start);
+        unread.request_begins(start);
+        assert_eq!(unread.dispensable_since(), None);
+        unread.answer_begins();
+        assert_eq!(unread.dispensable_since(), Some(start));
         let newcomer = places.take(Some(ONE), activity(start + Duration::from_secs(9)));
         assert!(newcomer.is_ok() && !of_one.give_way.is_cancelled());
         let gone: Vec<bool> = slow.iter().map(|place| place.give_way.is_cancelled()).collect();
@@ -261,6 +271,10 @@ mod tests {
         let take = |address| places.take(address, activity(start));
         let taken = [take(Some(ONE)), take(Some(ONE))];
         assert_eq!(take(Some(ONE)).err(), Some(Full::Address));
+        let far = |host: u16| IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, host]);
+        let line = [take(Some(far(1))), take(Some(far(2)))];
+        assert_eq!(take(Some(far(3))).err(), Some(Full::Address), "a /64 is one line");
+        drop(line);
         let proxied: Vec<_> = (0..4).map(|_| take(None).expect("a place")).collect();
         assert_eq!(proxied[0].counts_for(ONE), Err(Full::Address));
         drop(taken);

@@ -146,6 +146,7 @@ impl Service<Request<Incoming>> for Requests {
         let requests = self.clone();
         Box::pin(async move {
             let response = requests.answer(request, refusal).await;
+            running.activity.answer_begins();
             Ok(response.map(|body| Answer { body, running }))
         })
     }
@@ -244,5 +245,6 @@ impl hyper::body::Body for Answer {
 impl Drop for Answer {
     fn drop(&mut self) {
         self.running.is_answered |= self.body.is_end_stream();
+        self.running.activity.answer_ends();
     }
 }

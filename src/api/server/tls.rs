@@ -141,21 +141,28 @@ pub(super) struct Current {
     /// Cancelled when certificates of clients are judged differently from then on.
     pub(super) clients_judged_anew: CancellationToken,
     digests: Digests,
-    /// The server's own certificate and those of authorities behind it.
-    chain: Arc<[CertificateDer<'static>]>,
+    /// The server's own certificate, those of authorities behind it, and its key.
+    certified: Arc<CertifiedKey>,
+}
+
+impl Current {
+    fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.certified.cert
+    }
 }
 
 impl Tls {
     /// Reads the files.
     pub(super) fn load(files: TlsFiles) -> Result<Self, TlsError> {
         let contents = Contents::read(&files)?;
-        let (config, chain) = contents.config(&files)?;
+        let certified = contents.certified_key(&files)?;
         let current = Current {
-            config,
+            config: contents.config(&files, &certified)?,
             clients_judged_anew: CancellationToken::new(),
             digests: contents.digests(),
-            chain,
+            certified,
         };
+        warn_of_readers(&files.key);
         Ok(Self {
             files,
             current: RwLock::new(current),
@@ -203,31 +210,35 @@ impl Tls {
 
     /// Warns of a certificate that no client believes, or that none will believe soon.
     fn tell_of_age(&self) {
-        let (chain, now) = (self.current().chain, SystemClock.now());
+        let (current, now) = (self.current(), SystemClock.now());
+        let chain = current.chain();
         let certificate = self.files.certificate.display();
-        if let Some(reason) = not_valid(&chain, now) {
+        if let Some(reason) = not_valid(chain, now) {
             tracing::error!(%certificate, reason, "no client believes the certificate; renew it, or set the clock of this machine");
-        } else if let Some(reason) = not_valid(&chain, now.plus(RENEWAL)) {
+        } else if let Some(reason) = not_valid(chain, now.plus(RENEWAL)) {
             tracing::warn!(%certificate, reason, "the certificate has little time left; renew it");
         }
     }
 
+    /// Takes what has changed. Authorities are taken also when certificate and key are not, with those that serve: one that
+    /// is not trusted any more must not wait for a renewal that has gone wrong.
     fn look(&self) -> Result<Look, TlsError> {
         let contents = Contents::read(&self.files)?;
-        let digests = contents.digests();
+        let mut digests = contents.digests();
         let before = self.current();
         if digests == before.digests {
             return Ok(Look::Same);
         }
-        let (config, chain) = contents.config(&self.files)?;
-        let now = SystemClock.now();
-        if let Some(reason) = not_valid(&chain, now)
-            && not_valid(&before.chain, now).is_none()
-        {
-            let path = self.files.certificate.clone();
-            return Err(TlsError::NotValidNow { path, reason });
-        }
         let is_same_ca = digests.client_ca == before.digests.client_ca;
+        let (certified, trouble) = match self.pair_of(&contents, &before) {
+            Ok(certified) => (certified, None),
+            Err(trouble) if is_same_ca => return Err(trouble),
+            Err(trouble) => {
+                (digests.certificate, digests.key) = (before.digests.certificate, before.digests.key);
+                (Arc::clone(&before.certified), Some(trouble))
+            }
+        };
+        let config = contents.config(&self.files, &certified)?;
         let clients_judged_anew = if is_same_ca {
             before.clients_judged_anew.clone()
         } else {
@@ -237,12 +248,32 @@ impl Tls {
             config,
             clients_judged_anew,
             digests,
-            chain,
+            certified,
         };
         if !is_same_ca {
+            tracing::info!("authorities of clients are read anew");
             before.clients_judged_anew.cancel();
         }
-        Ok(Look::Changed)
+        match trouble {
+            Some(trouble) => Err(trouble),
+            None => {
+                warn_of_readers(&self.files.key);
+                Ok(Look::Changed)
+            }
+        }
+    }
+
+    /// Certificate and key of these files, if they are better than those that serve.
+    fn pair_of(&self, contents: &Contents, before: &Current) -> Result<Arc<CertifiedKey>, TlsError> {
+        let certified = contents.certified_key(&self.files)?;
+        let now = SystemClock.now();
+        match not_valid(&certified.cert, now) {
+            Some(reason) if not_valid(before.chain(), now).is_none() => Err(TlsError::NotValidNow {
+                path: self.files.certificate.clone(),
+                reason,
+            }),
+            _ => Ok(certified),
+        }
     }
 }
 
@@ -308,10 +339,9 @@ impl Contents {
         }
     }
 
-    fn config(&self, files: &TlsFiles) -> Result<(Arc<ServerConfig>, Arc<[CertificateDer<'static>]>), TlsError> {
+    /// With a pair that need not be the one in the files.
+    fn config(&self, files: &TlsFiles, certified: &Arc<CertifiedKey>) -> Result<Arc<ServerConfig>, TlsError> {
         let provider = Arc::new(ring::default_provider());
-        let certified = self.certified_key(files, &provider)?;
-        let chain = certified.cert.as_slice().into();
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .expect("the versions of the library's own choice go with its own provider");
@@ -319,20 +349,24 @@ impl Contents {
             Some((pem, path)) => builder.with_client_cert_verifier(client_verifier(pem, path, provider)?),
             None => builder.with_no_client_auth(),
         };
-        let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+        let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(certified))));
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
-        Ok((Arc::new(config), chain))
+        Ok(Arc::new(config))
     }
 
-    fn certified_key(&self, files: &TlsFiles, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
+    fn certified_key(&self, files: &TlsFiles) -> Result<Arc<CertifiedKey>, TlsError> {
         let chain = certificates(&self.certificate, &files.certificate)?;
-        let key = private_key(&self.key, &files.key, provider)?;
-        if others_can_read(&files.key) {
-            tracing::warn!(key = %files.key.display(), "others than its owner can read this private key; chmod 600 it");
-        }
-        pair(chain, key, files)
+        let key = private_key(&self.key, &files.key, &ring::default_provider())?;
+        Ok(Arc::new(pair(chain, key, files)?))
+    }
+}
+
+/// Of a key that is in use.
+fn warn_of_readers(key: &Path) {
+    if others_can_read(key) {
+        tracing::warn!(key = %key.display(), "others than its owner can read this private key; chmod 600 it");
     }
 }
 

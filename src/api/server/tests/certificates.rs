@@ -179,6 +179,33 @@ async fn an_authority_that_is_taken_away_ends_what_its_clients_have() {
     again.read_u8().await.expect_err("not known any more");
 }
 
+#[tokio::test]
+async fn an_authority_is_taken_away_also_beside_a_certificate_that_cannot_be_used() {
+    let (server, clients) = with_clients().await;
+    let first = shown(&server).await;
+    let mut known = server
+        .connect_as(as_client(&clients.issue("ivr.example.com")))
+        .await
+        .expect("a handshake");
+    exchange(&mut known, get_request("/")).await;
+    // A renewal that has gone wrong: without its key.
+    let renewed = server.files.authority.issue("localhost");
+    server.files.put("certificate.pem", &renewed.certificate);
+    until("told", || server.metrics.certificates_unusable.count() == 1).await;
+    let others = Authority::new("another authority");
+    server.files.put("client_ca.pem", &others.pem);
+    assert!(rest(&mut known).await.is_empty(), "closed without a word");
+    assert_eq!(shown(&server).await, first);
+    let other = others.issue("ivr.example.com");
+    let mut stream = server.connect_as(as_client(&other)).await.expect("a handshake");
+    let answer = exchange(&mut stream, get_request("/peer")).await;
+    assert_eq!(answer.body, format!("127.0.0.1 {}", fingerprint(&other)));
+    // And the renewal is taken when it is whole.
+    server.files.write(&renewed);
+    until("reloaded", || server.metrics.certificates_reloaded.count() == 1).await;
+    assert_eq!(shown(&server).await, fingerprint(&renewed));
+}
+
 async fn refused(files: TlsFiles) -> String {
     let settings = Settings::new(([127, 0, 0, 1], 0).into(), files);
     let error: ServerError = Server::bind(settings).await.map(|_| ()).expect_err("cannot be used");
