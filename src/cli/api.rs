@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use zeroize::Zeroizing;
 
 use super::{ConfigArgs, api_call, output, runtime};
 use crate::api::json::openapi;
@@ -349,14 +350,20 @@ fn password(backstage: &Backstage, stdin: bool) -> anyhow::Result<Secret> {
     if !stdin {
         return Ok(backstage.services.new_client_password());
     }
-    let mut text = String::with_capacity(1_024);
+    const MOST: usize = 1_024;
+    // Never moved while it grows: no copy is left behind.
+    let mut text = Zeroizing::new(String::with_capacity(2 * MOST));
     std::io::stdin()
-        .take(1_024)
+        .take(MOST as u64 + 1)
         .read_to_string(&mut text)
         .context("cannot read the password")?;
+    anyhow::ensure!(
+        text.len() <= MOST,
+        "a password has at most {MOST} bytes, with the end of the line"
+    );
     let length = text.trim_end_matches(['\r', '\n']).len();
     text.truncate(length);
-    Ok(Secret::new(text))
+    Ok(Secret::new(std::mem::take(&mut *text)))
 }
 
 fn told_once(password: Option<Secret>) {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::Deserialize;
+use tokio::sync::Semaphore;
 
 use super::audio::condition::ConditionError;
 use super::audio::resample::ResampleError;
@@ -91,7 +92,12 @@ struct Shared {
     catalog: RwLock<Arc<Catalog>>,
     engines: Engines,
     cache: Cache,
+    /// Places for shared texts that are made to their end also when nobody waits.
+    making: Arc<Semaphore>,
 }
+
+/// Shared texts that are made at once without anybody who need wait for them.
+const MAKING: usize = 16;
 
 impl Speech {
     /// Reads the prompts under `root` and lets the engines speak what has no recording.
@@ -106,6 +112,7 @@ impl Speech {
             catalog: RwLock::new(Arc::new(catalog)),
             engines,
             cache,
+            making: Arc::new(Semaphore::new(MAKING)),
         };
         Ok((Self(Arc::new(shared)), findings))
     }
@@ -301,10 +308,20 @@ impl Speaker {
         let cleaned = Text::fixed(text)?;
         let said = cleaned.as_str().to_owned();
         let (shared, language) = (Arc::clone(&self.shared), language.clone());
-        let making =
-            tokio::spawn(async move { synthesized(&shared.engines, &shared.cache, &cleaned, &language, None).await });
-        let made = making.await;
-        let clip = made.unwrap_or_else(|error| Err(SynthesisError::Failed(error.to_string()).into()))?;
+        // Where an engine hangs, those that come after so many wait themselves, and stop when they are not waited for.
+        let place = Arc::clone(&shared.making).try_acquire_owned();
+        let making = async move { synthesized(&shared.engines, &shared.cache, &cleaned, &language, None).await };
+        let clip = match place {
+            Ok(place) => {
+                let made = tokio::spawn(async move {
+                    let _place = place;
+                    making.await
+                });
+                let made = made.await;
+                made.unwrap_or_else(|error| Err(SynthesisError::Failed(error.to_string()).into()))?
+            }
+            Err(_) => making.await?,
+        };
         Ok(Utterance::of(clip, &said, Privacy::Personal))
     }
 

@@ -138,6 +138,17 @@ impl Fault {
     }
 }
 
+impl Fault {
+    /// After how many seconds it may be tried again: at least one (RFC 9110 section 10.2.3 knows whole seconds only), and no
+    /// more than a day.
+    #[must_use]
+    pub fn retry_after_seconds(&self) -> Option<u64> {
+        let wait = self.retry_after?;
+        let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
+        Some(seconds.clamp(1, 86_400))
+    }
+}
+
 impl From<ServiceError> for Fault {
     fn from(error: ServiceError) -> Self {
         match error {

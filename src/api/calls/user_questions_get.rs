@@ -1,6 +1,6 @@
 //! `UserQuestionsGet`: what to ask the caller.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
@@ -12,6 +12,7 @@ use super::{Call, Calls, Fault, FaultKind, Who};
 use crate::call::Wording;
 use crate::identity::ids::QuestionId;
 use crate::service::RoundAsked;
+use crate::time::monotonic;
 
 /// The call.
 pub struct UserQuestionsGet;
@@ -80,6 +81,7 @@ impl Call for UserQuestionsGet {
             RoundAsked::Ask(asked) => asked,
             RoundAsked::Unavailable => return Err(Fault::new(FaultKind::NoQuestions)),
         };
+        let until = monotonic() + who.patience();
         let mut questions = Vec::with_capacity(asked.len());
         for (handle, question) in asked {
             let wording = Wording::new(&question, &speaker);
@@ -88,21 +90,23 @@ impl Call for UserQuestionsGet {
                 text: SecretText(wording.text().to_owned().into()),
                 language: wording.language().to_string(),
                 prompt_id: wording.prompt().map(str::to_owned),
-                audio: sound(&wording, question.id, request.audio).await,
+                audio: sound(&wording, question.id, request.audio, until).await,
             });
         }
         Ok(Response { questions })
     }
 }
 
-/// How long a question without a recording may take to be spoken; then it is given as text alone.
+/// How long a question without a recording may take to be spoken, if all of them are given in time; then it is given as text
+/// alone.
 const SPEAKING: Duration = Duration::from_millis(400);
 
-async fn sound(wording: &Wording<'_>, question: QuestionId, format: AudioFormat) -> Option<SecretText> {
+async fn sound(wording: &Wording<'_>, question: QuestionId, format: AudioFormat, until: Instant) -> Option<SecretText> {
     if format == AudioFormat::None {
         return None;
     }
-    match timeout(SPEAKING, wording.sound()).await {
+    let left = until.saturating_duration_since(monotonic());
+    match timeout(SPEAKING.min(left), wording.sound()).await {
         Ok(Ok(spoken)) => encoded(&spoken, format),
         Ok(Err(error)) => {
             tracing::warn!(question.id = %question, %error, "a question cannot be spoken");

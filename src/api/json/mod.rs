@@ -14,7 +14,6 @@ pub mod openapi;
 mod page;
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -177,19 +176,13 @@ fn problem_of(fault: &Fault) -> Problem {
 pub(super) fn told(fault: &Fault, asks: FaultKind, challenge: &'static str) -> Response {
     let mut response = problem_of(fault).into_response();
     let headers = response.headers_mut();
-    if let Some(wait) = fault.retry_after {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
+    if let Some(seconds) = fault.retry_after_seconds() {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     if fault.kind == asks {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     }
     response
-}
-
-/// At least one (RFC 9110, section 10.2.3 knows whole seconds only), and no more than a day.
-fn whole_seconds(wait: Duration) -> u64 {
-    let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
-    seconds.clamp(1, 86_400)
 }
 
 async fn document() -> Response {

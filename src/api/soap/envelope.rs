@@ -245,9 +245,11 @@ fn problem(out: &mut Zeroizing<String>, fault: &Fault) {
         xml::append_escaped(out, detail);
         push(out, &["</p:detail>"]);
     }
-    if let Some(wait) = fault.retry_after {
-        let seconds = wait.as_secs().clamp(1, 86_400).to_string();
-        push(out, &["<p:retryAfterSeconds>", &seconds, "</p:retryAfterSeconds>"]);
+    if let Some(seconds) = fault.retry_after_seconds() {
+        push(
+            out,
+            &["<p:retryAfterSeconds>", &seconds.to_string(), "</p:retryAfterSeconds>"],
+        );
     }
     push(out, &["</p:Problem>"]);
 }
